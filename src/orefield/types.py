@@ -1,0 +1,97 @@
+"""The words every other module uses.
+
+Lengths are in *scene units*: the scene's box is the unit cube [0, 1]^3, and `Scene.to_world` leads back to the
+coordinates of the files. Samples of all rays lie end to end on one axis, `samples`; `spans[r] = (first, count)`
+finds the samples of ray r, in order along the ray. Positions are feature-major, `[3, samples]`, because the
+CPU kernels read whole rows.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+class OrefieldError(ValueError):
+    """Something the caller gave cannot be used; the message names it and says what was expected."""
+
+
+class SceneError(OrefieldError):
+    """A scene on disk that cannot be read; the message names the file and the field."""
+
+
+class RunError(OrefieldError):
+    """A run folder that cannot be read or written."""
+
+
+@dataclass(frozen=True)
+class Rays:
+    """A batch of rays `origin + t * direction`, with `direction` of length one."""
+
+    origins: Float[Tensor, "rays 3"]
+    directions: Float[Tensor, "rays 3"]
+
+    def __len__(self) -> int:
+        return self.origins.shape[0]
+
+    def __getitem__(self, part: slice) -> "Rays":
+        return Rays(self.origins[part], self.directions[part])
+
+
+@dataclass(frozen=True)
+class PackedSamples:
+    """Where to look: samples of all rays end to end, each the middle of an interval of length `dt`."""
+
+    positions: Float[Tensor, "3 samples"]
+    """Sample positions in the unit cube."""
+    t: Float[Tensor, " samples"]
+    """Distance from the ray's origin to the sample."""
+    dt: Float[Tensor, " samples"]
+    """Length of the sample's interval."""
+    ray: Int[Tensor, " samples"]
+    """Which ray a sample belongs to."""
+    spans: Int[Tensor, "rays 2"]
+    """First sample and number of samples of each ray."""
+
+    def __len__(self) -> int:
+        return self.t.shape[0]
+
+
+Density = Callable[[Float[Tensor, "3 points"]], Float[Tensor, " points"]]
+"""Density per scene unit at positions in the unit cube, evaluated without a graph."""
+
+
+class Field(Protocol):
+    """What is there: raw colour and density at positions, seen along directions."""
+
+    def directions(self, directions: Float[Tensor, "rays 3"]) -> Float[Tensor, "rays code"]:
+        """Encode unit directions once per ray."""
+        ...
+
+    def __call__(
+        self,
+        positions: Float[Tensor, "3 samples"],
+        codes: Float[Tensor, "rays code"],
+        ray: Int[Tensor, " samples"],
+    ) -> Float[Tensor, "samples 4"]:
+        """Raw outputs before activation: (log density, red, green, blue logits)."""
+        ...
+
+    def density(self, positions: Float[Tensor, "3 points"]) -> Float[Tensor, " points"]:
+        """Density alone, without a graph."""
+        ...
+
+
+class Sampler(Protocol):
+    """Decides where along each ray to look."""
+
+    def __call__(self, rays: Rays, generator: torch.Generator | None) -> PackedSamples:
+        """Samples for a batch of rays; bin centres when no generator is given."""
+        ...
+
+    def update(self, step: int, density: Density, generator: torch.Generator) -> None:
+        """Learn from the field where matter is."""
+        ...
