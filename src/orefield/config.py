@@ -7,15 +7,13 @@ Lengths are in scene units (the scene's box is the unit cube).
 import dataclasses
 import types
 import typing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
+
+from orefield.errors import ConfigError as ConfigError
 
 Rule = Literal["plain", "pruned", "hsm", "threshold", "topk", "poisson", "uniform"]
 Background = Literal["random", "white", "black"]
-
-
-class ConfigError(ValueError):
-    """A setting outside its range, or a configuration file that does not fit this version."""
 
 
 def _require(holds: bool, name: str, expected: str, value: object) -> None:
@@ -160,11 +158,11 @@ class RunConfig:
     """CPU threads; 0 takes every core this process may use."""
     eval_background: Literal["white", "black"] = "white"
     """Behind test renders and test photographs with alpha."""
-    scene: SceneConfig = field(default_factory=SceneConfig)
-    field: FieldConfig = field(default_factory=FieldConfig)
-    sampler: SamplerConfig = field(default_factory=SamplerConfig)
-    mining: MiningConfig = field(default_factory=MiningConfig)
-    optim: OptimConfig = field(default_factory=OptimConfig)
+    scene: SceneConfig = dataclasses.field(default_factory=SceneConfig)
+    field: FieldConfig = dataclasses.field(default_factory=FieldConfig)
+    sampler: SamplerConfig = dataclasses.field(default_factory=SamplerConfig)
+    mining: MiningConfig = dataclasses.field(default_factory=MiningConfig)
+    optim: OptimConfig = dataclasses.field(default_factory=OptimConfig)
 
     def __post_init__(self) -> None:
         _require(self.seconds > 0, "seconds", "positive", self.seconds)

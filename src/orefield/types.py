@@ -14,17 +14,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-
-class OrefieldError(ValueError):
-    """Something the caller gave cannot be used; the message names it and says what was expected."""
-
-
-class SceneError(OrefieldError):
-    """A scene on disk that cannot be read; the message names the file and the field."""
-
-
-class RunError(OrefieldError):
-    """A run folder that cannot be read or written."""
+from orefield.errors import OrefieldError as OrefieldError
+from orefield.errors import RunError as RunError
+from orefield.errors import SceneError as SceneError
 
 
 @dataclass(frozen=True)
@@ -89,7 +81,13 @@ class Sampler(Protocol):
     """Decides where along each ray to look."""
 
     def __call__(self, rays: Rays, generator: torch.Generator | None) -> PackedSamples:
-        """Samples for a batch of rays; bin centres when no generator is given."""
+        """Every sample of a batch of rays; bin centres when no generator is given."""
+        ...
+
+    def piece(
+        self, rays: Rays, first: Int[Tensor, " rays"], limit: int
+    ) -> tuple[PackedSamples, Int[Tensor, " rays"]]:
+        """At most `limit` samples per ray from sample number `first` on, and where each ray goes on."""
         ...
 
     def update(self, step: int, density: Density, generator: torch.Generator) -> None:

@@ -1,11 +1,16 @@
-"""A scene in memory: photographs with known cameras, in coordinates where the scene's box is the unit cube."""
+"""A scene in memory: photographs with known cameras, moved so that its box is the unit cube."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from orefield.cameras import Camera
+
+
+class SceneWarning(UserWarning):
+    """Something in a scene on disk that can be lived with; the message names file and field."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +22,8 @@ class View:
     pose: Float[Tensor, "3 4"]
     """Camera to scene, OpenCV axes, scene units."""
     image: UInt8[Tensor, "height width channels"]
-    """RGB, or RGBA with straight alpha; a mask has become alpha."""
+    """RGB, or RGBA with straight alpha, which a mask becomes. Views read from disk are RGBA, opaque
+    photographs with an alpha of 255."""
 
 
 @dataclass(frozen=True)
@@ -32,4 +38,22 @@ class Scene:
     near: float
     """Distance from a camera, in scene units, before which nothing is sampled."""
     split: str
-    """How train and test were told apart, for the protocol: 'official' or 'every 8th image'."""
+    """How train and test were told apart, for the protocol: 'official', 'every 8th image'; followed
+    by ', 25 of 200 test views' where not all are used."""
+
+
+def describe(scene: Scene) -> str:
+    """Two lines for people: views, split and size; box and near distance in units of the files."""
+    sizes = Counter((view.camera.width, view.camera.height) for view in scene.train + scene.test)
+    (width, height), _ = sizes.most_common(1)[0]
+    more = len(sizes) - 1
+    others = f" and {more} other size{'s' * (more > 1)}" if more else ""
+    side = float(scene.to_world[0, 0])
+    centre = scene.to_world[:3, 3] + side / 2
+    x, y, z = (f"{value:.3g}" for value in centre.tolist())
+    return (
+        f"{scene.name}: {len(scene.train)} training and {len(scene.test)} test views "
+        f"({scene.split}), {width} x {height} pixels{others}\n"
+        f"box: centre ({x}, {y}, {z}), half size {side / 2:.3g}, "
+        f"nothing nearer than {scene.near * side:.3g} to a camera (units of the files)"
+    )

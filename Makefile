@@ -1,0 +1,37 @@
+# Two targets set everything up: an environment in .venv, PyTorch, Orefield.
+#   make demo    train an embedded scene and show where the results lie
+#   make test    run all tests
+# TORCH picks PyTorch's build, e.g. make demo TORCH="torch --index-url https://download.pytorch.org/whl/cpu"
+
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+DEMO_SCENE ?= tankard
+DEMO_SECONDS ?= 40
+BIN := .venv/bin
+
+.PHONY: demo test clean
+
+demo: .venv/installed
+	$(BIN)/orefield train $(DEMO_SCENE) --seconds $(DEMO_SECONDS) --out runs/demo --overwrite
+
+test: .venv/installed-dev
+	$(BIN)/python -m pytest -q --durations=5
+
+clean:
+	rm -rf .venv
+
+# One stamp per kind of install; pyproject.toml is all that an editable install depends on.
+.venv/installed: pyproject.toml | .venv/torch
+	$(BIN)/python -m pip install -q -e .
+	touch $@
+
+.venv/installed-dev: pyproject.toml | .venv/torch
+	$(BIN)/python -m pip install -q -e '.[dev]'
+	touch $@ .venv/installed
+
+# PyTorch first: asked for by version, so that a plain CPU build can be chosen.
+.venv/torch:
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed; name one: make PYTHON=python3.12" if sys.version_info < (3, 10) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q $(TORCH)
+	touch $@

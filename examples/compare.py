@@ -1,0 +1,116 @@
+"""Steps of several training loops in turn, with the time and the memory that each takes."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from orefield.cameras import view_rays
+from orefield.mining import MiningStats
+from orefield.scenes import View
+
+
+@dataclass
+class Cost:
+    """What a step takes: milliseconds on average, and bytes held for its backward pass at most."""
+
+    milliseconds: float = 0.0
+    held: int = 0
+
+
+def take_turns(arms: dict[str, Callable[[], object]], steps: int) -> dict[str, Cost]:
+    """Run `steps` steps of each arm, one after the other, so that a slow minute hits all alike.
+
+    The first step, which compiles and allocates, and the last, in which bytes are counted, are not
+    timed.
+    """
+    costs = {name: Cost() for name in arms}
+    for step in range(steps):
+        for name, advance in arms.items():
+            if step == steps - 1:
+                with counting() as held:
+                    advance()
+                costs[name].held = held.peak
+                continue
+            start = time.perf_counter()
+            advance()
+            if step > 0:
+                costs[name].milliseconds += (time.perf_counter() - start) * 1e3 / (steps - 2)
+    return costs
+
+
+def table(costs: dict[str, Cost], stats: dict[str, MiningStats], psnr: dict[str, float]) -> str:
+    """One line per arm; the share kept is that of its last step."""
+    lines = [f"{'rule':12}{'ms/step':>9}{'held MB':>9}{'kept':>7}{'PSNR':>8}"]
+    for name, cost in costs.items():
+        kept = stats[name].share if stats[name].passes else 1.0
+        lines.append(
+            f"{name:12}{cost.milliseconds:9.1f}{cost.held / 1e6:9.2f}{kept:7.0%}{psnr[name]:8.2f}"
+        )
+    return "\n".join(lines)
+
+
+def over_white(rgba: Tensor) -> Tensor:
+    """Colours [n, 3] of pixels with straight alpha, over white."""
+    return rgba[:, :3] * rgba[:, 3:] + 1 - rgba[:, 3:]
+
+
+@torch.no_grad()
+def psnr(network: nn.Module, render, views: Sequence[View], jitter: Tensor) -> float:
+    """Over all pixels of the views, in dB; every ray takes the samples of the one row of jitter."""
+    errors = []
+    for view in views:
+        rays, pixels = view_rays(view.camera, view.pose), view.image.flatten(0, 1) / 255
+        for part in torch.arange(len(rays)).split(2048):
+            where = rays.origins[part], rays.directions[part]
+            image = render(network, *where, jitter.expand(len(part), -1))
+            errors.append((image - over_white(pixels[part])).square().flatten())
+    return float(-10 * torch.cat(errors).mean().log10())
+
+
+class Held:
+    """The bytes that autograd holds on to; `peak` is the most at one time.
+
+    Tensors that share memory count once; parameters, which are there anyway, do not count.
+    """
+
+    peak = now = 0
+
+    def __init__(self) -> None:
+        """Nothing held yet."""
+        self.users: Counter[int] = Counter()
+
+    def change(self, x: Tensor, users: int) -> None:
+        """Take note that a tensor has so many more users."""
+        memory = x.untyped_storage()
+        before = self.users[memory.data_ptr()]
+        self.users[memory.data_ptr()] += users
+        if 0 in (before, before + users):
+            self.now += users * memory.nbytes()
+            self.peak = max(self.peak, self.now)
+
+
+class _Kept:
+    """A tensor saved for the backward pass; the graph drops it when it has no more use for it."""
+
+    def __init__(self, x: Tensor, held: Held) -> None:
+        self.x, self.held = x, held
+        self.counts = not isinstance(x, nn.Parameter)
+        if self.counts:
+            held.change(x, +1)
+
+    def __del__(self) -> None:
+        if self.counts:
+            self.held.change(self.x, -1)
+
+
+@contextmanager
+def counting() -> Iterator[Held]:
+    """Count the bytes held by graphs built within the block."""
+    held = Held()
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: _Kept(x, held), lambda kept: kept.x):
+        yield held

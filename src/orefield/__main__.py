@@ -1,0 +1,5 @@
+"""`python -m orefield` is the command `orefield`."""
+
+from orefield.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,35 @@
+"""`orefield eval`: score a run's test views again."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+
+@dataclass(frozen=True)
+class Args:
+    """Render a run's test views again, score them, and write metrics.json and renders/ anew."""
+
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """The run's folder."""
+
+
+def run(args: Args) -> int:
+    """Load, render, score, write."""
+    from orefield.checkpoint import load_run, read_json, write_json
+    from orefield.commands.score import score_views
+    from orefield.commands.session import open_source
+    from orefield.evaluate import protocol
+
+    loaded = load_run(args.run)
+    scene, source = open_source(loaded.source, loaded.config.scene)
+    test = score_views(loaded.field, loaded.sampler, scene, loaded.config, args.run / "renders")
+    path = args.run / "metrics.json"
+    training = read_json(path).get("training") if path.exists() else None
+    facts = {"protocol": protocol(scene, source, loaded.config), "training": training}
+    write_json(path, {**facts, "test": test})
+    if test:
+        print(f"test: {test['psnr']:.2f} dB PSNR, {test['ssim']:.4f} SSIM")
+    print(f"look at {args.run}/renders and {path}")
+    return 0

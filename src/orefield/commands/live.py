@@ -1,0 +1,94 @@
+"""The live line while training: one line in place on a terminal, a line now and then elsewhere."""
+
+from math import isfinite, nan
+from time import monotonic
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from orefield.config import RunConfig
+from orefield.machine import resident_bytes
+from orefield.metrics import mse_to_psnr
+from orefield.train import StepStats
+
+_REDRAW, _PRINT = 0.25, 5.0
+_MEMORY = 0.95
+"""Averages forget this slowly: about the last 20 steps count."""
+
+
+class LiveLine:
+    """Step, seconds left, train PSNR, rays per second, samples marched and kept, memory."""
+
+    def __init__(self, config: RunConfig, console: Console | None = None) -> None:
+        self.config = config
+        self.console = console or Console(highlight=False)
+        self.live = Live(console=self.console, auto_refresh=False) if self._tty else None
+        self.shown = monotonic()
+        self.before = 0.0
+        self.mean: dict[str, float] = {}
+        self.text = ""
+
+    @property
+    def _tty(self) -> bool:
+        return self.console.is_terminal
+
+    def __enter__(self) -> "LiveLine":
+        if self.live:
+            self.live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.live:
+            self.live.update(Text(self.text), refresh=True)
+            self.live.stop()
+        elif self.text:
+            self.console.print(self.text, soft_wrap=True)
+
+    def show(self, step: StepStats) -> None:
+        """Take in a step; draw when the last drawing is old enough."""
+        took = step.seconds - self.before
+        self.before = step.seconds
+        if step.step == 1 or not self.mean:
+            took = step.seconds / max(step.step, 1)
+        self._average("seconds", took)
+        for name in ("rays", "marched", "kept"):
+            self._average(name, float(getattr(step, name)))
+        if isfinite(step.loss):
+            self._average("mse", step.loss)
+        self.text = self._line(step)
+        wait = _REDRAW if self.live else _PRINT
+        if monotonic() - self.shown < wait:
+            return
+        self.shown = monotonic()
+        if self.live:
+            self.live.update(Text(self.text, no_wrap=True, overflow="ellipsis"), refresh=True)
+        else:
+            self.console.print(self.text, soft_wrap=True)
+
+    def _average(self, name: str, value: float) -> None:
+        old = self.mean.get(name, value)
+        self.mean[name] = _MEMORY * old + (1 - _MEMORY) * value
+
+    def _line(self, step: StepStats) -> str:
+        mean = self.mean
+        left = self.config.seconds - step.seconds
+        if self.config.steps:
+            left = (self.config.steps - step.step) * mean["seconds"]
+        kept = 100 * mean["kept"] / max(mean["marched"], 1)
+        memory = resident_bytes()
+        parts = [
+            f"step {step.step}",
+            f"{max(left, 0):.0f} s left",
+            f"train {mse_to_psnr(mean.get('mse', nan)):.2f} dB",
+            f"{mean['rays'] / max(mean['seconds'], 1e-9) / 1e3:.1f} k rays/s",
+            f"{mean['marched'] / 1e3:.1f} k samples, {kept:.0f} % kept",
+            f"{memory / 2**30:.2f} GiB" if memory else "memory n/a",
+        ]
+        return "  ".join(parts)

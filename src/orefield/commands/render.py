@@ -1,0 +1,103 @@
+"""`orefield render`: pictures and a video of a run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from orefield.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from orefield.cameras import Camera
+    from orefield.checkpoint import Run
+    from orefield.scenes.scene import Scene
+
+
+@dataclass(frozen=True)
+class Args:
+    """Render a run along a path: PNG frames, and an mp4 where imageio and PyAV are installed."""
+
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """The run's folder."""
+    path: Literal["orbit", "test"] = "orbit"
+    """A closed path round what the cameras look at, or the scene's test views."""
+    frames: int = 90
+    """Frames of the orbit."""
+    rate: int = 30
+    """Frames per second of the video."""
+    width: int = 0
+    """Width of the frames in pixels; 0 takes the scene's."""
+    show: Literal["colour", "depth"] = "colour"
+    """What the pixels mean: colour over the run's test background, or depth, near bright."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Where the pictures go; None takes RUN/renders/PATH."""
+
+    def __post_init__(self) -> None:
+        for name in ("frames", "rate"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.width < 0:
+            raise ConfigError(f"width must be at least 0, got {self.width}")
+
+
+def run(args: Args) -> int:
+    """Load the run and its scene, render each frame, write the video last."""
+    from orefield.checkpoint import load_run
+    from orefield.commands.session import open_source
+    from orefield.export.video import INSTALL, can_write_video, write_video
+    from orefield.report.pictures import save_picture
+
+    loaded = load_run(args.run)
+    scene, _ = open_source(loaded.source, loaded.config.scene)
+    out = args.out or args.run / "renders" / args.path
+    files, sizes = [], set()
+    for index, frame in enumerate(_frames(args, loaded, scene)):
+        files.append(out / f"{index:04d}.png")
+        sizes.add(frame.shape)
+        save_picture(frame, files[-1])
+    print(f"wrote {len(files)} pictures to {out}")
+    if len(sizes) != 1:
+        print(f"no video: that needs frames of one size, got {len(sizes)} sizes")
+    elif not can_write_video():
+        print(f"no video: that needs {INSTALL}")
+    else:
+        write_video(out / "video.mp4", files, args.rate)
+        print(f"wrote {out / 'video.mp4'}")
+    return 0
+
+
+def _frames(args: Args, loaded: "Run", scene: "Scene") -> "Iterator[NDArray]":
+    import torch
+    from rich.console import Console
+    from rich.progress import track
+
+    from orefield.evaluate import BACKGROUND
+    from orefield.export.path import orbit
+    from orefield.render import render_view
+    from orefield.report.pictures import depth_pixels, to_pixels
+
+    if args.path == "test":
+        shots = [(view.camera, view.pose) for view in scene.test]
+    else:
+        poses = orbit(torch.stack([view.pose for view in scene.train]), args.frames)
+        shots = [(scene.train[0].camera, pose) for pose in poses]
+    console = Console(highlight=False)
+    quiet = not console.is_terminal
+    for camera, pose in track(shots, "rendering", console=console, disable=quiet):
+        background = BACKGROUND[loaded.config.eval_background]
+        picture = render_view(
+            loaded.field, loaded.sampler, _resized(camera, args.width), pose, background
+        )
+        if args.show == "depth":
+            yield depth_pixels(picture.depth, picture.opacity)
+        else:
+            yield to_pixels(picture.colour)
+
+
+def _resized(camera: "Camera", width: int) -> "Camera":
+    return camera.rescaled(width / camera.width) if width else camera

@@ -1,0 +1,55 @@
+"""`orefield train`: a scene in, a run folder out."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from orefield.config import RunConfig
+
+
+@dataclass(frozen=True)
+class Args:
+    """Train a field on a scene and write a run folder.
+
+    Ctrl-C finishes the step, saves, and says how to go on.
+    """
+
+    scene: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SCENE")]
+    """A scene's folder or JSON file, or an embedded scene: tankard, shapes."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
+    """Folder for the run; None takes runs/SCENE, with a number where that is taken."""
+    overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Replace the run that the folder holds."""
+    device: Literal["auto", "cpu"] = "auto"
+    """Where to train; this version has kernels for the CPU."""
+    config: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
+
+
+def run(args: Args) -> int:
+    """Read the scene, train, evaluate, and say where to look."""
+    from orefield.checkpoint import create_run
+    from orefield.commands.session import Session, finish, open_source, train
+    from orefield.report.history import History
+    from orefield.train import Trainer, warm_up
+
+    scene, source = open_source(args.scene, args.config.scene)
+    folder = args.out or free_folder(scene.name)
+    create_run(folder, source, scene.near, args.config, args.overwrite)
+    print("compiling kernels (only the first run takes long) ...", flush=True)
+    seconds = warm_up(scene, args.config)
+    print(f"kernels ready after {seconds:.1f} s, cached for the next run")
+    trainer = Trainer(scene, args.config)
+    session = Session(folder, source, scene, args.config, trainer, History())
+    return finish(session) if train(session) else 130
+
+
+def free_folder(name: str) -> Path:
+    """runs/NAME, or the first of runs/NAME-2, runs/NAME-3, ... that does not exist."""
+    first = Path("runs") / name
+    folder, number = first, 1
+    while folder.exists():
+        number += 1
+        folder = first.with_name(f"{name}-{number}")
+    return folder

@@ -1,0 +1,127 @@
+"""How good a field is: test views rendered and scored, with the protocol beside the numbers."""
+
+import platform
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from statistics import fmean
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from orefield import __version__
+from orefield.config import RunConfig
+from orefield.errors import OrefieldError
+from orefield.machine import processor_name
+from orefield.metrics import psnr, ssim
+from orefield.render import Picture, render_rays, render_view
+from orefield.samplers import OccupancySampler
+from orefield.scenes.pixels import PixelBank
+from orefield.scenes.scene import Scene, View
+from orefield.types import Field
+
+BACKGROUND = {"white": 1.0, "black": 0.0}
+
+
+@dataclass(frozen=True)
+class ViewScore:
+    """How close one render is to its photograph."""
+
+    name: str
+    psnr: float
+    ssim: float
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """One test view: the photograph over the background, the render, and the scores."""
+
+    truth: Float[Tensor, "height width 3"]
+    picture: Picture
+    score: ViewScore
+
+
+def evaluate_views(
+    field: Field, sampler: OccupancySampler, views: Sequence[View], background: float
+) -> Iterator[Rendered]:
+    """Render and score each view over a grey `background` in [0, 1] (1 white, 0 black).
+
+    Renders are compared in float, clipped to [0, 1]. A render that is not finite raises
+    OrefieldError naming the view.
+    """
+    for view in views:
+        picture = render_view(field, sampler, view.camera, view.pose, background)
+        truth = truth_over(view, background)
+        render = picture.colour.clamp(0, 1)
+        if not bool(torch.isfinite(render).all()):
+            raise OrefieldError(f"view {view.name}: the render is not finite; training diverged")
+        yield Rendered(
+            truth, picture, ViewScore(view.name, psnr(render, truth), ssim(render, truth))
+        )
+
+
+def truth_over(view: View, background: float) -> Float[Tensor, "height width 3"]:
+    """The photograph in [0, 1], over a grey background where it has alpha."""
+    return over_background(view.image.float() / 255, background)
+
+
+def over_background(
+    pixels: Float[Tensor, "*shape channels"], background: float
+) -> Float[Tensor, "*shape 3"]:
+    """RGB as it is; RGBA with straight alpha over a grey `background`. All values in [0, 1]."""
+    if pixels.shape[-1] == 3:
+        return pixels
+    alpha = pixels[..., 3:]
+    return pixels[..., :3] * alpha + background * (1 - alpha)
+
+
+def summary(scores: Sequence[ViewScore]) -> dict[str, Any]:
+    """Means over views, then each view, as plain JSON types."""
+    return {
+        "psnr": fmean(score.psnr for score in scores),
+        "ssim": fmean(score.ssim for score in scores),
+        "views": [asdict(score) for score in scores],
+    }
+
+
+def protocol(scene: Scene, source: str, config: RunConfig) -> dict[str, Any]:
+    """All that a reader needs to know before comparing the numbers with others."""
+    sizes = sorted({f"{view.camera.width}x{view.camera.height}" for view in scene.test})
+    return {
+        "scene": source,
+        "split": scene.split,
+        "train_views": len(scene.train),
+        "test_views": len(scene.test),
+        "resolution": sizes,
+        "background": config.eval_background,
+        "seed": config.seed,
+        "rule": config.mining.rule,
+        "device": "cpu: " + processor_name(),
+        "threads": torch.get_num_threads(),
+        "psnr": "mean over test views of the PSNR of float renders clipped to [0, 1]",
+        "ssim": "11x11 Gaussian window, sigma 1.5, no padding, mean over RGB",
+        "versions": {
+            "orefield": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("torch", "numba", "numpy")},
+        },
+    }
+
+
+class PixelProbe:
+    """A fixed random set of test pixels: a quick look at test quality while training."""
+
+    def __init__(self, scene: Scene, background: float, count: int = 8192) -> None:
+        """`scene` must have test views. The same scene gives the same pixels in every run."""
+        generator = torch.Generator().manual_seed(0)
+        self.rays, pixels = PixelBank(scene.test).sample(count, generator)
+        self.truth, self.background = over_background(pixels, background), background
+
+    @torch.no_grad()
+    def psnr(self, field: Field, sampler: OccupancySampler) -> float:
+        """PSNR in dB over all the pixels at once (not a mean of views, so a little lower)."""
+        colour, opacity, _ = render_rays(field, sampler, self.rays)
+        render = colour + (1 - opacity)[:, None] * self.background
+        return psnr(render.clamp(0, 1), self.truth)

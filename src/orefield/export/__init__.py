@@ -1,0 +1,1 @@
+"""Getting results out: camera paths and videos."""

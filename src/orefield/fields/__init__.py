@@ -1,0 +1,26 @@
+"""Fields: what is there, at a position, seen from a direction."""
+
+import torch
+from llvmlite.binding import get_host_cpu_features
+
+from orefield.config import FieldConfig
+from orefield.fields.frequency import FrequencyField
+from orefield.fields.ngp import NgpField
+from orefield.ops.hash_grid import grid_layout
+
+
+def native_bf16() -> bool:
+    """Whether this processor multiplies bfloat16 matrices in hardware."""
+    features = get_host_cpu_features()
+    return bool(features.get("avx512bf16") or features.get("amx-bf16") or features.get("bf16"))
+
+
+def make_field(config: FieldConfig, seed: int) -> NgpField | FrequencyField:
+    """A fresh field; the same seed gives the same parameters."""
+    bf16 = native_bf16() if config.precision == "auto" else config.precision == "bf16"
+    dtype = torch.bfloat16 if bf16 else torch.float32
+    generator = torch.Generator().manual_seed(seed)
+    if config.kind == "nerf":
+        return FrequencyField(config.nerf_width, "bf16" if bf16 else "fp32", generator)
+    layout = grid_layout(config.levels, config.log2_table, config.coarsest, config.finest)
+    return NgpField(layout, config.width, dtype, generator)

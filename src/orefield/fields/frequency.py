@@ -1,0 +1,109 @@
+"""The original NeRF: a sine encoding and eight wide layers.
+
+Mildenhall et al. 2020, arXiv 2003.08934. Slow, and made of plain torch throughout. As a field it
+differs from the paper in one point: the raw density is its logarithm, as in every field here, where
+the paper rectifies.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+POSITION_OCTAVES = 10
+DIRECTION_OCTAVES = 4
+LAYERS = 8
+SKIP = 5
+"""The encoded position joins the activations of this many layers: those of the fifth."""
+
+
+def frequency_encoding(x: Float[Tensor, "n 3"], octaves: int) -> Float[Tensor, "n code"]:
+    """`(x, sin(2^k pi x), cos(2^k pi x))` for k = 0 .. octaves - 1: 3 + 6 octaves numbers.
+
+    x in [-1, 1]. The paper's equation 4, with x itself in front as in the paper's code.
+    """
+    scales = math.pi * 2.0 ** torch.arange(octaves, device=x.device, dtype=x.dtype)
+    angles = (x[:, None, :] * scales[:, None]).flatten(1)
+    return torch.cat([x, angles.sin(), angles.cos()], dim=1)
+
+
+class FrequencyField(nn.Module):
+    """Raw colour and density from an MLP; see `types.Field`."""
+
+    def __init__(
+        self, width: int, precision: Literal["fp32", "bf16"], generator: torch.Generator
+    ) -> None:
+        """Hidden layers of `width`, the colour's half as wide.
+
+        `bf16` multiplies matrices in bfloat16; the weights, the encoding and the density output
+        stay in float32. The initial weights are a function of the generator's state alone.
+        """
+        super().__init__()
+        self.precision = precision
+        position, direction = 3 + 6 * POSITION_OCTAVES, 3 + 6 * DIRECTION_OCTAVES
+        sizes = [position] + [width] * (LAYERS - 1)
+        sizes[SKIP] += position
+        self.trunk = nn.ModuleList(_linear(size, width, generator) for size in sizes)
+        self.log_density = _linear(width, 1, generator)
+        self.feature = _linear(width, width, generator)
+        self.colour_hidden = _linear(width + direction, width // 2, generator)
+        self.colour = _linear(width // 2, 3, generator)
+
+    def directions(self, directions: Float[Tensor, "rays 3"]) -> Float[Tensor, "rays code"]:
+        """Encode unit directions once per ray."""
+        return frequency_encoding(directions, DIRECTION_OCTAVES)
+
+    def forward(
+        self,
+        positions: Float[Tensor, "3 samples"],
+        codes: Float[Tensor, "rays code"],
+        ray: Int[Tensor, " samples"],
+    ) -> Float[Tensor, "samples 4"]:
+        """Raw outputs (log density, red, green, blue logits) at positions in the unit cube."""
+        h = self._activations(positions)
+        with self._autocast(positions):
+            code = codes[ray].to(h.dtype)
+            hidden = F.relu(self.colour_hidden(torch.cat([self.feature(h), code], dim=1)))
+            colour = self.colour(hidden)
+        return torch.cat([self._log_density(h), colour.to(positions.dtype)], dim=1)
+
+    @torch.no_grad()
+    def density(self, positions: Float[Tensor, "3 points"]) -> Float[Tensor, " points"]:
+        """Density per scene unit, without a graph."""
+        return self._log_density(self._activations(positions)).squeeze(1).exp()
+
+    def _activations(self, positions: Float[Tensor, "3 samples"]) -> Float[Tensor, "samples width"]:
+        encoded = frequency_encoding(2 * positions.T - 1, POSITION_OCTAVES)
+        with self._autocast(positions):
+            if self.precision == "bf16":
+                encoded = encoded.bfloat16()
+            h = encoded
+            for depth, layer in enumerate(self.trunk):
+                if depth == SKIP:
+                    h = torch.cat([encoded, h], dim=1)
+                h = F.relu(layer(h))
+        return h
+
+    def _log_density(self, h: Float[Tensor, "samples width"]) -> Float[Tensor, "samples 1"]:
+        # A bfloat16 error of 2^-9 |s| in s = log sigma would be a relative error of the density.
+        with torch.autocast(h.device.type, enabled=False):
+            s: Tensor = self.log_density(h.to(self.log_density.weight.dtype))
+        return s
+
+    def _autocast(self, x: Tensor) -> torch.autocast:
+        # Without the cache: it would hand weights cast under no_grad to a later pass that needs
+        # their gradient.
+        on = self.precision == "bf16"
+        return torch.autocast(x.device.type, torch.bfloat16, enabled=on, cache_enabled=False)
+
+
+def _linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
+    """A layer with Glorot's weights and zero offsets, as in the paper's code."""
+    # skip_init: the usual start would draw from the global generator.
+    layer: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, outputs)
+    nn.init.xavier_uniform_(layer.weight, generator=generator)
+    nn.init.zeros_(layer.bias)
+    return layer

@@ -1,0 +1,68 @@
+"""The Instant-NGP field (Müller et al. 2022, section 5.4): hash grid, density MLP, colour MLP.
+
+    features = hash grid(position)                        [2 levels]
+    out = W2 relu(W1 features)                            [16], out[0] is the log density
+    rgb = V3 relu(V2 relu(V1 [out, harmonics(direction)]))
+Matrix products run in bf16 where asked for; master weights, the density's last layer and its output stay fp32,
+because an error in the log density is a relative error of the density.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from orefield.fields.directions import spherical_harmonics
+from orefield.ops.composite import LARGEST_LOG_DENSITY
+from orefield.ops.hash_grid import GridLayout, hash_grid
+
+_CODE = 16
+
+
+class NgpField(nn.Module):
+    """Hash grid and two small MLPs; implements `types.Field`."""
+
+    sink: Float[Tensor, "rows 2"] | None = None
+    """Where the table's gradient accumulates; None leaves it to autograd (see `hash_grid`)."""
+
+    def __init__(
+        self, layout: GridLayout, width: int, dtype: torch.dtype, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.layout, self.dtype = layout, dtype
+
+        def weights(rows: int, columns: int) -> nn.Parameter:
+            bound = (6 / (rows + columns)) ** 0.5  # Glorot and Bengio 2010, equation 16
+            return nn.Parameter((torch.rand(rows, columns, generator=generator) * 2 - 1) * bound)
+
+        self.table = nn.Parameter((torch.rand(layout.rows, 2, generator=generator) * 2 - 1) * 1e-4)
+        self.density1, self.density2 = weights(width, layout.features), weights(_CODE, width)
+        self.colour1, self.colour2 = weights(width, 2 * _CODE), weights(width, width)
+        self.colour3 = weights(3, width)
+
+    def directions(self, directions: Float[Tensor, "rays 3"]) -> Float[Tensor, "rays code"]:
+        """Spherical harmonics, 16 per ray."""
+        return spherical_harmonics(directions).to(self.dtype)
+
+    def forward(
+        self,
+        positions: Float[Tensor, "3 samples"],
+        codes: Float[Tensor, "rays code"],
+        ray: Int[Tensor, " samples"],
+    ) -> Float[Tensor, "samples 4"]:
+        """Raw outputs (log density, three colour logits), fp32."""
+        out = linear(self._hidden(positions).float(), self.density2)
+        x = torch.cat([out.to(self.dtype), codes.index_select(0, ray)], 1)
+        x = linear(x, self.colour1.to(self.dtype)).relu_()
+        x = linear(x, self.colour2.to(self.dtype)).relu_()
+        return torch.cat([out[:, :1], linear(x, self.colour3.to(self.dtype)).float()], 1)
+
+    @torch.no_grad()
+    def density(self, positions: Float[Tensor, "3 points"]) -> Float[Tensor, " points"]:
+        """Density per scene unit."""
+        log = self._hidden(positions).float() @ self.density2[0]
+        return log.clamp_(max=LARGEST_LOG_DENSITY).exp_()
+
+    def _hidden(self, positions: Tensor) -> Tensor:
+        features = hash_grid(self.table, positions, self.layout, self.dtype, self.sink)
+        return linear(features.T, self.density1.to(self.dtype)).relu_()

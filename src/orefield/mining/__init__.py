@@ -1,0 +1,16 @@
+"""Online hard sample mining: back-propagate only through samples that still teach something.
+
+Which ones those are is read off the gradient at their outputs. Pure functions (`hardness`,
+`select`) for a training step of one's own, and `mine`, which wraps any module in any training loop.
+Needs torch alone.
+"""
+
+from orefield.mining.budget import Budget as Budget
+from orefield.mining.budget import paper_budget as paper_budget
+from orefield.mining.dropin import mine as mine
+from orefield.mining.hardness import effective_sample_size as effective_sample_size
+from orefield.mining.hardness import hardness as hardness
+from orefield.mining.hardness import imbalance as imbalance
+from orefield.mining.rules import Selection as Selection
+from orefield.mining.rules import select as select
+from orefield.mining.stats import MiningStats as MiningStats

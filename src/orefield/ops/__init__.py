@@ -1,0 +1,1 @@
+"""The numerical kernels: each op is a definition in torch, faster twins, and a thin autograd shell."""

@@ -1,0 +1,55 @@
+"""Adam on touched rows: rows of a table whose gradient is exactly zero are left alone.
+
+Most rows of a hash table get no gradient in a step, and fewer still under mining. Plain Adam would keep moving them
+by momentum and decay their second moment; skipping them is faster and keeps their step size (tiny-cuda-nn does the
+same). Otherwise Kingma and Ba 2015, algorithm 1, with the step count of the whole table.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from orefield.ops.backend import pick
+
+BETAS = (0.9, 0.99)
+EPSILON = 1e-15
+
+
+def definition(
+    table: Float[Tensor, "rows 2"],
+    grad: Float[Tensor, "rows 2"],
+    mean: Float[Tensor, "rows 2"],
+    square: Float[Tensor, "rows 2"],
+    lr: float,
+    step: int,
+) -> None:
+    """The update in plain torch, in place; clears the gradient."""
+    touched = (grad != 0).any(1)
+    g = grad[touched]
+    mean[touched] += (1 - BETAS[0]) * (g - mean[touched])
+    square[touched] += (1 - BETAS[1]) * (g * g - square[touched])
+    scale = lr / (1 - BETAS[0] ** step)
+    root = (square[touched] / (1 - BETAS[1] ** step)).sqrt() + EPSILON
+    table[touched] -= scale * mean[touched] / root
+    grad.zero_()
+
+
+@torch.no_grad()
+def adam_rows(
+    table: Float[Tensor, "rows 2"],
+    grad: Float[Tensor, "rows 2"],
+    mean: Float[Tensor, "rows 2"],
+    square: Float[Tensor, "rows 2"],
+    lr: float,
+    step: int,
+) -> None:
+    """One step, counted from 1, on the rows with a gradient; updates everything in place, clears `grad`.
+
+    Raises ValueError when the four tensors differ in shape.
+    """
+    shapes = {tuple(v.shape) for v in (table, grad, mean, square)}
+    if len(shapes) != 1 or table.ndim != 2 or step < 1:
+        raise ValueError(f"four tables of one shape and step >= 1 expected, got {shapes}, {step}")
+    twin = pick("adam", table)
+    run = definition if twin is None else twin.adam_rows
+    run(table, grad, mean, square, lr, step)

@@ -1,0 +1,155 @@
+"""Volume compositing over packed rays (Kajiya and von Herzen 1984; Mildenhall et al., "NeRF", 2020, equation 3).
+
+For sample i of a ray, with raw outputs (s, k) = (log density, colour logits), length dt and distance t:
+    x = exp(min(s, 15)) dt        optical thickness
+    T = exp(-sum_{j<i} x_j)       transmittance: the share of light that reaches the sample
+    w = T (1 - exp(-x))           its share of the pixel; per ray, w sums to at most 1
+    c = sigmoid(k)                its colour
+A pixel is colour = sum w c (no background), opacity = sum w, depth = sum w t.
+
+The backward pass is a plain function, because mining needs dL/draw without a graph. With
+v_i = gC . c_i + gO + gD t_i + gw_i, the gradient of the loss at w_i, one reverse scan per ray gives
+    dL/ds_i = x_i (T_{i+1} v_i - sum_{j>i} w_j v_j),        dL/dk_i = w_i c_i (1 - c_i) gC.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from orefield.ops.backend import pick
+
+LARGEST_LOG_DENSITY = 15.0
+
+
+class Pixels(NamedTuple):
+    """What a batch of rays sees, before a background is put behind it."""
+
+    colour: Float[Tensor, "rays 3"]
+    opacity: Float[Tensor, " rays"]
+    depth: Float[Tensor, " rays"]
+    weights: Float[Tensor, " samples"]
+
+
+class Tape(NamedTuple):
+    """What the backward pass reads: x, T behind the sample, w and c of every sample."""
+
+    thickness: Float[Tensor, " samples"]
+    behind: Float[Tensor, " samples"]
+    weights: Float[Tensor, " samples"]
+    rgb: Float[Tensor, "samples 3"]
+
+
+def definition(
+    raw: Float[Tensor, "samples 4"],
+    t: Float[Tensor, " samples"],
+    dt: Float[Tensor, " samples"],
+    spans: Int[Tensor, "rays 2"],
+) -> Pixels:
+    """Pixels ray by ray, in plain torch under autograd."""
+    colour, opacity, depth, weights = [], [], [], []
+    for first, count in spans.tolist():
+        part = slice(first, first + count)
+        x = torch.exp(raw[part, 0].clamp(max=LARGEST_LOG_DENSITY)) * dt[part]
+        w = torch.exp(x - x.cumsum(0)) * -torch.expm1(-x)
+        colour.append((w[:, None] * torch.sigmoid(raw[part, 1:])).sum(0))
+        opacity.append(w.sum())
+        depth.append((w * t[part]).sum())
+        weights.append(w)
+    if not colour:
+        return Pixels(raw.new_zeros(0, 3), raw.new_zeros(0), raw.new_zeros(0), raw.new_zeros(0))
+    return Pixels(
+        torch.stack(colour), torch.stack(opacity), torch.stack(depth), torch.cat(weights)
+    )
+
+
+def composite(
+    raw: Float[Tensor, "samples 4"],
+    t: Float[Tensor, " samples"],
+    dt: Float[Tensor, " samples"],
+    spans: Int[Tensor, "rays 2"],
+) -> Pixels:
+    """Pixels of packed rays, with gradients of every output for `raw`.
+
+    `spans` must tile the samples in order: spans[r] starts where spans[r-1] ends.
+    Raises ValueError when the shapes or spans do not fit together.
+    """
+    _check(raw, t, dt, spans)
+    if pick("composite", raw) is None:
+        return definition(raw, t, dt, spans)
+    return Pixels(*_Composite.apply(raw, t, dt, spans))
+
+
+def composite_forward(
+    raw: Float[Tensor, "samples 4"],
+    t: Float[Tensor, " samples"],
+    dt: Float[Tensor, " samples"],
+    spans: Int[Tensor, "rays 2"],
+) -> tuple[Pixels, Tape]:
+    """Pixels and the tape for `composite_backward`, without a graph."""
+    twin = pick("composite", raw)
+    if twin is not None:
+        pixels, tape = twin.forward(raw.detach(), t, dt, spans)
+        return Pixels(*pixels), Tape(*tape)
+    with torch.no_grad():
+        pixels = definition(raw, t, dt, spans)
+        x = torch.exp(raw[:, 0].clamp(max=LARGEST_LOG_DENSITY)) * dt
+        parts = [x[first : first + count].cumsum(0) for first, count in spans.tolist()]
+        behind = torch.exp(-torch.cat(parts)) if parts else x
+        return pixels, Tape(x, behind, pixels.weights, torch.sigmoid(raw[:, 1:]))
+
+
+def composite_backward(
+    tape: Tape,
+    raw: Float[Tensor, "samples 4"],
+    t: Float[Tensor, " samples"],
+    spans: Int[Tensor, "rays 2"],
+    colour: Float[Tensor, "rays 3"],
+    opacity: Float[Tensor, " rays"],
+    depth: Float[Tensor, " rays"] | None = None,
+    weights: Float[Tensor, " samples"] | None = None,
+) -> Float[Tensor, "samples 4"]:
+    """dL/draw from the loss's gradients at colour, opacity and, if given, depth and weights."""
+    twin = pick("composite", raw)
+    if twin is not None:
+        grad: Tensor = twin.backward(tape, raw, t, spans, colour, opacity, depth, weights)
+        return grad
+    ray = torch.repeat_interleave(spans[:, 1])
+    v = (colour[ray] * tape.rgb).sum(1) + opacity[ray]
+    v = v if depth is None else v + depth[ray] * t
+    v = v if weights is None else v + weights
+    after = torch.zeros_like(v)
+    for first, count in spans.tolist():
+        part = slice(first, first + count)
+        wv = (tape.weights * v)[part]
+        after[part] = wv.flip(0).cumsum(0).flip(0) - wv
+    ds = tape.thickness * (tape.behind * v - after) * (raw[:, 0] <= LARGEST_LOG_DENSITY)
+    dk = (tape.weights[:, None] * tape.rgb * (1 - tape.rgb)) * colour[ray]
+    return torch.cat([ds[:, None], dk], 1)
+
+
+def _check(raw: Tensor, t: Tensor, dt: Tensor, spans: Tensor) -> None:
+    samples = t.shape[0]
+    if raw.shape != (samples, 4) or dt.shape != (samples,):
+        raise ValueError(
+            f"raw must be [samples, 4], t and dt [samples]; got {list(raw.shape)}, "
+            f"{list(t.shape)}, {list(dt.shape)}"
+        )
+    ends = spans.sum(1)
+    tiles = (spans[1:, 0] == ends[:-1]).all() and (spans[:, 1] >= 0).all()
+    if len(spans) and not (tiles and spans[0, 0] == 0 and ends[-1] == samples):
+        raise ValueError(f"spans must tile the {samples} samples in order, without gaps")
+
+
+class _Composite(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, raw: Tensor, t: Tensor, dt: Tensor, spans: Tensor) -> Pixels:
+        pixels, tape = composite_forward(raw, t, dt, spans)
+        ctx.save_for_backward(raw, t, spans, *tape)
+        return pixels
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        raw, t, spans, *tape = ctx.saved_tensors
+        return composite_backward(Tape(*tape), raw, t, spans, *grads), None, None, None

@@ -1,0 +1,30 @@
+"""Numba twin of Adam on touched rows: one pass over the gradient, which it clears as it goes."""
+
+import math
+
+import numpy as np
+from numba import njit, prange
+
+from orefield.ops.adam import BETAS, EPSILON
+
+_BLOCK = 4096
+
+
+@njit(parallel=True, fastmath=True, cache=True)
+def _adam(table, grad, mean, square, scale, bias, beta1, beta2, eps):
+    rows = len(table)
+    for block in prange((rows + _BLOCK - 1) // _BLOCK):
+        for i in range(block * _BLOCK, min((block + 1) * _BLOCK, rows)):
+            if grad[i, 0] != 0 or grad[i, 1] != 0:
+                for f in range(2):
+                    g = grad[i, f]
+                    mean[i, f] += (1 - beta1) * (g - mean[i, f])
+                    square[i, f] += (1 - beta2) * (g * g - square[i, f])
+                    table[i, f] -= scale * mean[i, f] / (math.sqrt(square[i, f] * bias) + eps)
+                    grad[i, f] = 0
+
+
+def adam_rows(table, grad, mean, square, lr, step):
+    scale, bias = lr / (1 - BETAS[0] ** step), 1 / (1 - BETAS[1] ** step)
+    tables = (v.detach().numpy() for v in (table, grad, mean, square))
+    _adam(*tables, *(np.float32(v) for v in (scale, bias, *BETAS, EPSILON)))

@@ -1,0 +1,157 @@
+"""Multiresolution hash grid (Müller et al., "Instant Neural Graphics Primitives", 2022, section 3).
+
+Level l is a lattice of `resolution[l]` cells per axis over the unit cube, whose vertices hold two features each.
+A position's features at a level are the trilinear mix of its cell's eight vertices. A vertex (x, y, z) lives in row
+    x + y (r+1) + z (r+1)^2                           where the level fits the table (dense),
+    (x xor y 2654435761 xor z 805459861) mod size     otherwise, in 32-bit arithmetic (their equation 4).
+Features are feature-major, `[2 levels, samples]`: row 2l + f is feature f of level l.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from orefield.ops.backend import pick
+
+_PRIMES = (1, 2654435761, 805459861)
+
+
+@dataclass(frozen=True)
+class GridLayout:
+    """Where each level lives in the table."""
+
+    resolution: tuple[int, ...]
+    """Cells per axis of each level."""
+    first: tuple[int, ...]
+    """First row of each level."""
+    size: tuple[int, ...]
+    """Rows of each level; a power of two where the level is hashed."""
+    dense: tuple[bool, ...]
+    """Whether every vertex has a row of its own."""
+
+    @property
+    def rows(self) -> int:
+        """Rows of the whole table."""
+        return self.first[-1] + self.size[-1]
+
+    @property
+    def features(self) -> int:
+        """Features of a position, over all levels."""
+        return 2 * len(self.resolution)
+
+
+def grid_layout(levels: int, log2_table: int, coarsest: int, finest: int) -> GridLayout:
+    """Levels in geometric progression from `coarsest` to `finest` cells per axis (their equations 2 and 3)."""
+    growth = (finest / coarsest) ** (1 / max(levels - 1, 1))
+    resolution = [round(coarsest * growth**level) for level in range(levels)]
+    vertices = [(r + 1) ** 3 for r in resolution]
+    size = [min(v, 2**log2_table) for v in vertices]
+    first = [sum(size[:level]) for level in range(levels)]
+    dense = [v <= 2**log2_table for v in vertices]
+    return GridLayout(tuple(resolution), tuple(first), tuple(size), tuple(dense))
+
+
+def corner_rows(
+    positions: Float[Tensor, "3 samples"], layout: GridLayout, level: int
+) -> tuple[Int[Tensor, "8 samples"], Float[Tensor, "8 samples"]]:
+    """Table rows and trilinear weights of the eight vertices round each position."""
+    r = layout.resolution[level]
+    scaled = positions.clamp(0, 1) * r
+    cell = scaled.long().clamp(max=r - 1)
+    inside = scaled - cell
+    rows, weights = [], []
+    for corner in range(8):
+        step = torch.tensor([corner & 1, corner >> 1 & 1, corner >> 2 & 1], device=positions.device)
+        vertex = cell + step[:, None]
+        near = torch.where(step[:, None] == 1, inside, 1 - inside)
+        if layout.dense[level]:
+            row = vertex[0] + vertex[1] * (r + 1) + vertex[2] * (r + 1) ** 2
+        else:
+            hashed = [vertex[axis] * prime & 0xFFFFFFFF for axis, prime in enumerate(_PRIMES)]
+            row = (hashed[0] ^ hashed[1] ^ hashed[2]) & (layout.size[level] - 1)
+        rows.append(row + layout.first[level])
+        weights.append(near[0] * near[1] * near[2])
+    return torch.stack(rows), torch.stack(weights)
+
+
+def definition(
+    table: Float[Tensor, "rows 2"], positions: Float[Tensor, "3 samples"], layout: GridLayout
+) -> Float[Tensor, "features samples"]:
+    """Features of each position, level by level, in plain torch."""
+    features = []
+    for level in range(len(layout.resolution)):
+        rows, weights = corner_rows(positions, layout, level)
+        features.append((table[rows] * weights[..., None]).sum(0).T)
+    return torch.cat(features)
+
+
+def hash_grid(
+    table: Float[Tensor, "rows 2"],
+    positions: Float[Tensor, "3 samples"],
+    layout: GridLayout,
+    dtype: torch.dtype = torch.float32,
+    sink: Float[Tensor, "rows 2"] | None = None,
+) -> Float[Tensor, "features samples"]:
+    """Features of positions in the unit cube (clamped to it), with a gradient for the table.
+
+    With `sink`, the table's gradient is added there in place and autograd gets none: training saves
+    allocating and clearing a table's worth of zeros each step.
+    Raises ValueError when the table does not have the layout's rows.
+    """
+    if table.shape != (layout.rows, 2) or table.dtype != torch.float32:
+        raise ValueError(
+            f"table must be float32 [{layout.rows}, 2] for this layout, "
+            f"got {table.dtype} {list(table.shape)}"
+        )
+    if positions.ndim != 2 or positions.shape[0] != 3:
+        raise ValueError(f"positions must be [3, samples], got {list(positions.shape)}")
+    features: Tensor = _HashGrid.apply(table, positions, layout, dtype, sink)
+    return features
+
+
+def hash_grid_backward(
+    grad: Float[Tensor, "features samples"],
+    positions: Float[Tensor, "3 samples"],
+    layout: GridLayout,
+    sink: Float[Tensor, "rows 2"],
+) -> None:
+    """Add dL/dtable to `sink`, given dL/dfeatures: the scatter of each weight times its gradient."""
+    twin = pick("hash_grid", sink)
+    if twin is not None:
+        twin.backward(grad, positions, layout, sink)
+        return
+    for level in range(len(layout.resolution)):
+        rows, weights = corner_rows(positions, layout, level)
+        into = weights[..., None] * grad[2 * level : 2 * level + 2].T.float()
+        sink.index_add_(0, rows.flatten(), into.flatten(0, 1).to(sink.dtype))
+
+
+class _HashGrid(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        table: Tensor,
+        positions: Tensor,
+        layout: GridLayout,
+        dtype: torch.dtype,
+        sink: Tensor | None,
+    ) -> Tensor:
+        ctx.save_for_backward(positions)
+        ctx.layout, ctx.sink, ctx.rows = layout, sink, table.shape[0]
+        twin = pick("hash_grid", table)
+        if twin is None:
+            return definition(table, positions, layout).to(dtype)
+        features: Tensor = twin.forward(table, positions, layout, dtype)
+        return features
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, None, None, None]:
+        (positions,) = ctx.saved_tensors
+        sink = ctx.sink
+        if sink is None:
+            sink = torch.zeros(ctx.rows, 2, device=positions.device)
+        hash_grid_backward(grads[0], positions, ctx.layout, sink)
+        return (sink if ctx.sink is None else None), None, None, None, None

@@ -1,0 +1,51 @@
+"""Adam for a field: the hash table by touched rows, everything else by torch."""
+
+import torch
+from torch import Tensor
+
+from orefield.fields import FrequencyField, NgpField
+from orefield.ops.adam import BETAS, EPSILON, adam_rows
+
+
+class Optimiser:
+    """One learning rate for all parameters; Instant-NGP's betas and epsilon."""
+
+    def __init__(self, field: NgpField | FrequencyField) -> None:
+        self.steps = 0
+        self.table: Tensor | None = field.table if isinstance(field, NgpField) else None
+        dense = [p for p in field.parameters() if p is not self.table]
+        self.adam = torch.optim.Adam(dense, lr=1.0, betas=BETAS, eps=EPSILON)
+        for p in dense:
+            self.adam.state[p] = {
+                "step": torch.tensor(0.0),
+                "exp_avg": torch.zeros_like(p),
+                "exp_avg_sq": torch.zeros_like(p),
+            }
+        if isinstance(field, NgpField):
+            self.grad = field.sink = torch.zeros_like(field.table)
+            self.mean, self.square = torch.zeros_like(field.table), torch.zeros_like(field.table)
+
+    def step(self, lr: float) -> None:
+        """Apply and clear the gradients."""
+        self.steps += 1
+        for group in self.adam.param_groups:
+            group["lr"] = lr
+        self.adam.step()
+        self.adam.zero_grad()
+        if self.table is not None:
+            adam_rows(self.table, self.grad, self.mean, self.square, lr, self.steps)
+
+    def state(self) -> dict[str, Tensor]:
+        """Every moment, by name."""
+        tensors = {}
+        for i, moments in enumerate(self.adam.state.values()):
+            tensors |= {f"dense.{i}.{name}": value for name, value in moments.items()}
+        if self.table is not None:
+            tensors |= {"table.mean": self.mean, "table.square": self.square}
+        return tensors
+
+    def restore(self, tensors: dict[str, Tensor], steps: int) -> None:
+        """Take over saved moments; raises KeyError or RuntimeError where they do not fit."""
+        self.steps = steps
+        for name, own in self.state().items():
+            own.copy_(tensors[name])

@@ -1,0 +1,74 @@
+"""Rays to pixels, without a graph: marching in short pieces, so that hidden samples are never evaluated."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from orefield.cameras import Camera, view_rays
+from orefield.ops.composite import composite_forward
+from orefield.ops.march import ENDED
+from orefield.types import Field, Rays, Sampler
+
+DARK = 1e-4
+"""A ray ends where less than this share of light is left (Müller et al. 2022, appendix E.2)."""
+
+_RAYS = 16_384
+_PIECE = 16
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A rendered view."""
+
+    colour: Float[Tensor, "height width 3"]
+    """RGB in [0, 1], over the background."""
+    opacity: Float[Tensor, "height width"]
+    """Share of light stopped, in [0, 1]."""
+    depth: Float[Tensor, "height width"]
+    """Expected distance along the ray in scene units; 0 where nothing is."""
+
+
+def render_rays(
+    field: Field, sampler: Sampler, rays: Rays
+) -> tuple[Float[Tensor, "rays 3"], Float[Tensor, " rays"], Float[Tensor, " rays"]]:
+    """Colour without background, opacity, and depth weighted by opacity, of a batch of rays."""
+    colour, opacity = torch.zeros(len(rays), 3), torch.zeros(len(rays))
+    depth = torch.zeros(len(rays))
+    active = torch.arange(len(rays))
+    first = torch.zeros(len(rays), dtype=torch.int32)
+    codes = field.directions(rays.directions)
+    while len(active):
+        part = Rays(rays.origins[active], rays.directions[active])
+        samples, following = sampler.piece(part, first, _PIECE)
+        raw = field(samples.positions, codes[active], samples.ray)
+        seen, _ = composite_forward(raw, samples.t, samples.dt, samples.spans)
+        left = 1 - opacity[active]
+        colour[active] += left[:, None] * seen.colour
+        opacity[active] += left * seen.opacity
+        depth[active] += left * seen.depth
+        go_on = (following != ENDED) & (1 - opacity[active] > DARK)
+        active, first = active[go_on], following[go_on]
+    return colour, opacity, depth
+
+
+@torch.no_grad()
+def render_view(
+    field: Field,
+    sampler: Sampler,
+    camera: Camera,
+    pose: Float[Tensor, "3 4"],
+    background: float = 1.0,
+) -> Picture:
+    """A whole view; `background` is 1 for white, 0 for black."""
+    rays = view_rays(camera, pose)
+    parts = [
+        render_rays(field, sampler, rays[start : start + _RAYS])
+        for start in range(0, len(rays), _RAYS)
+    ]
+    colour, opacity, depth = (torch.cat(values) for values in zip(*parts, strict=True))
+    colour = (colour + (1 - opacity)[:, None] * background).clamp(0, 1)
+    depth = depth / opacity.clamp(min=1e-6)
+    shape = (camera.height, camera.width)
+    return Picture(colour.view(*shape, 3), opacity.view(shape), depth.view(shape))

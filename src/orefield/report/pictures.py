@@ -1,0 +1,109 @@
+"""Pictures to look at: truth, render and error side by side, depth in colour, contact sheets."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+ERROR_GAIN = 4
+"""Errors are shown this many times as strong."""
+_BAR = 18
+_GAP = 4
+_PAPER, _INK = (255, 255, 255), (40, 40, 40)
+
+Pixels = UInt8[np.ndarray, "height width 3"]
+
+
+def to_pixels(colour: Float[Tensor, "height width 3"]) -> Pixels:
+    """Colour in [0, 1] as 8-bit RGB, rounded; values outside are clipped."""
+    pixels: Pixels = (colour.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+    return pixels
+
+
+def error_pixels(
+    render: Float[Tensor, "height width 3"], truth: Float[Tensor, "height width 3"]
+) -> Pixels:
+    """Largest absolute error over the channels, amplified by `ERROR_GAIN`, dark to bright."""
+    error = (render - truth).abs().amax(-1)
+    return _coloured(ERROR_GAIN * error, "inferno")
+
+
+def depth_pixels(
+    depth: Float[Tensor, "height width"], opacity: Float[Tensor, "height width"]
+) -> Pixels:
+    """Depth in colour, near bright and far dark, over the range that solid pixels span.
+
+    The range runs from the 2nd to the 98th percentile of pixels with opacity above 0.5; the rest
+    fades into black with its opacity.
+    """
+    solid = depth[opacity > 0.5]
+    if len(solid) == 0:
+        return np.zeros((*depth.shape, 3), np.uint8)
+    near, far = np.quantile(solid.double().cpu().numpy(), [0.02, 0.98])
+    nearness = 1 - (depth - near) / max(far - near, 1e-6)
+    shaded = _coloured(nearness, "viridis") * opacity.clamp(0, 1)[..., None].cpu().numpy()
+    pixels: Pixels = shaded.astype(np.uint8)
+    return pixels
+
+
+def comparison(
+    truth: Float[Tensor, "height width 3"],
+    render: Float[Tensor, "height width 3"],
+    name: str,
+    psnr: float,
+) -> Image.Image:
+    """Truth | render | error, labelled with the view's name and the render's PSNR in dB."""
+    panels = [to_pixels(truth), to_pixels(render), error_pixels(render, truth)]
+    labels = [name, f"render {psnr:.2f} dB", f"error x{ERROR_GAIN}"]
+    height, width = panels[0].shape[:2]
+    sheet = Image.new("RGB", (3 * width + 2 * _GAP, height + _BAR), _PAPER)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
+    for column, (panel, label) in enumerate(zip(panels, labels, strict=True)):
+        x = column * (width + _GAP)
+        sheet.paste(Image.fromarray(panel), (x, _BAR))
+        draw.text((x + 2, 2), _fitting(label, width, draw, font), fill=_INK, font=font)
+    return sheet
+
+
+def contact_sheet(pictures: list[Image.Image], columns: int = 2) -> Image.Image:
+    """Pictures in rows of `columns`, in cells that fit the largest, a thin gap between them."""
+    assert pictures
+    width = max(picture.width for picture in pictures)
+    height = max(picture.height for picture in pictures)
+    rows = -(-len(pictures) // columns)
+    size = (columns * (width + _GAP) - _GAP, rows * (height + _GAP) - _GAP)
+    sheet = Image.new("RGB", size, _PAPER)
+    for index, picture in enumerate(pictures):
+        row, column = divmod(index, columns)
+        sheet.paste(picture, (column * (width + _GAP), row * (height + _GAP)))
+    return sheet
+
+
+def save_picture(picture: Image.Image | Pixels, path: Path) -> None:
+    """Write a PNG, making its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    image.save(path)
+
+
+def _coloured(values: Float[Tensor, "height width"], colour_map: str) -> Pixels:
+    """Values clipped to [0, 1] through one of matplotlib's colour maps."""
+    from matplotlib import colormaps
+
+    mapped = colormaps[colour_map](values.clamp(0, 1).cpu().numpy(), bytes=True)
+    return np.ascontiguousarray(mapped[..., :3])
+
+
+def _fitting(
+    label: str,
+    width: int,
+    draw: ImageDraw.ImageDraw,
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+) -> str:
+    """The label, cut to the panel's width."""
+    while label and draw.textlength(label, font=font) > width - 4:
+        label = label[:-1]
+    return label

@@ -1,0 +1,95 @@
+"""Occupancy grid over the unit cube (Müller et al. 2022, appendix E): march only where matter may be.
+
+Each cell holds a decaying maximum of the densities seen in it. Cells no training camera sees are never occupied:
+nothing would ever teach the field what is there.
+"""
+
+import math
+
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from orefield.config import SamplerConfig
+from orefield.ops.march import march
+from orefield.types import Density, PackedSamples, Rays
+
+_CHUNK = 65_536
+
+
+class OccupancySampler:
+    """Equal steps through occupied cells; implements `types.Sampler`."""
+
+    def __init__(
+        self,
+        config: SamplerConfig,
+        near: float,
+        seen: Bool[Tensor, "res res res"] | None = None,
+    ) -> None:
+        """`near`: scene units in front of a camera left empty; `seen`: cells in a camera's view."""
+        self.config, self.near = config, near
+        self.dt = math.sqrt(3) / config.steps
+        shape = (config.resolution,) * 3
+        self.seen = torch.ones(shape, dtype=torch.bool) if seen is None else seen
+        self.densities = torch.zeros(shape)
+        self.occupied = self.seen.clone()
+
+    def __call__(self, rays: Rays, generator: torch.Generator | None) -> PackedSamples:
+        """Every sample of every ray; jittered when a generator is given."""
+        jitter = None if generator is None else torch.rand(len(rays), generator=generator)
+        return march(rays, self.occupied, self.dt, self.near, jitter)[0]
+
+    def piece(
+        self, rays: Rays, first: Int[Tensor, " rays"], limit: int
+    ) -> tuple[PackedSamples, Int[Tensor, " rays"]]:
+        """At most `limit` samples per ray from number `first`, and where to go on (see `march`)."""
+        return march(rays, self.occupied, self.dt, self.near, None, first, limit)
+
+    def update(self, step: int, density: Density, generator: torch.Generator) -> None:
+        """Refresh the grid when `step` is due; steps count from 0."""
+        if step % self.config.refresh_every == 0:
+            self.refresh(self._due(step < self.config.warmup, generator), density, generator)
+
+    def refresh(
+        self, cells: Int[Tensor, " cells"], density: Density, generator: torch.Generator
+    ) -> None:
+        """Decay all cells, look at one random point in each of `cells`, and redraw the occupied ones."""
+        res = self.config.resolution
+        grid = self.densities.view(-1).mul_(self.config.decay)
+        for part in cells.split(_CHUNK):
+            index = torch.stack([part // res**2, part // res % res, part % res])
+            points = (index + torch.rand(3, len(part), generator=generator)) / res
+            grid[part] = torch.maximum(grid[part], density(points))
+        mean = float(grid.mean()) * self.dt
+        threshold = min(self.config.threshold, mean)
+        occupied = (self.densities * self.dt > threshold) & self.seen
+        # Never empty: without a single sample no gradient could ever bring a cell back.
+        self.occupied = occupied if occupied.any() else self.seen.clone()
+
+    def occupied_share(self) -> float:
+        """Share of the cells that rays stop in, in [0, 1]."""
+        return float(self.occupied.float().mean())
+
+    def state(self) -> dict[str, Tensor]:
+        """Tensors from which `restore` rebuilds this sampler."""
+        return {"densities": self.densities, "occupied": self.occupied, "seen": self.seen}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take over a saved state; raises ValueError when its grid has another resolution."""
+        for name, own in self.state().items():
+            if name not in state or state[name].shape != own.shape:
+                raise ValueError(f"sampler state: {name!r} must be {list(own.shape)}")
+        self.densities = state["densities"].float().clone()
+        self.occupied, self.seen = state["occupied"].bool().clone(), state["seen"].bool().clone()
+
+    def _due(self, everything: bool, generator: torch.Generator) -> Int[Tensor, " cells"]:
+        seen = self.seen.view(-1).nonzero()[:, 0]
+        if everything:
+            return seen
+        quarter = max(len(seen) // 4, 1)
+        anywhere = seen[torch.randint(len(seen), (quarter,), generator=generator)]
+        occupied = self.occupied.view(-1).nonzero()[:, 0]
+        if len(occupied) > quarter:
+            occupied = occupied[torch.randint(len(occupied), (quarter,), generator=generator)]
+        return torch.cat([anywhere, occupied]).unique()

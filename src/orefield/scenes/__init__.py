@@ -1,0 +1,8 @@
+"""Scenes: photographs with known cameras, read from disk or made by the package."""
+
+from orefield.scenes.open import open_scene as open_scene
+from orefield.scenes.pixels import PixelBank as PixelBank
+from orefield.scenes.scene import Scene as Scene
+from orefield.scenes.scene import SceneWarning as SceneWarning
+from orefield.scenes.scene import View as View
+from orefield.scenes.scene import describe as describe

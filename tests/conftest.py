@@ -1,0 +1,92 @@
+"""Shared by all tests: checked shapes, poisoned memory, seeds, and where the real scenes lie."""
+
+import os
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import runtime_checkable
+
+import hypothesis
+import numpy as np
+import pytest
+import torch
+from jaxtyping import install_import_hook
+
+ROOT = Path(__file__).resolve().parent.parent
+SRC = ROOT / "src"
+
+# The hook breaks compiled modules, so ops.cpu and ops.gpu stay unchecked.
+if find_spec("beartype"):
+    _files = (file.relative_to(SRC).with_suffix("") for file in sorted(SRC.rglob("*.py")))
+    _checked = [".".join(file.parts) for file in _files if not {"cpu", "gpu"} & set(file.parts)]
+    install_import_hook(_checked, "beartype.beartype")
+
+from orefield import types  # noqa: E402  (after the hook, like everything of ours)
+from orefield.config import FieldConfig, OptimConfig, RunConfig, SamplerConfig  # noqa: E402
+
+# beartype checks a protocol by isinstance, which typing allows for marked ones only.
+for _protocol in (types.Field, types.Sampler):
+    runtime_checkable(_protocol)
+
+hypothesis.settings.register_profile("laws", derandomize=True, deadline=None, max_examples=25)
+hypothesis.settings.load_profile("laws")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def poisoned_empty() -> Iterator[None]:
+    """Uninitialised float tensors are NaN, so a kernel that skips a row fails loudly."""
+
+    def poisoned(real):
+        def empty(*args, **options):
+            fresh = real(*args, **options)
+            return fresh.fill_(float("nan")) if fresh.is_floating_point() else fresh
+
+        return empty
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "empty", poisoned(torch.empty))
+        patch.setattr(torch, "empty_like", poisoned(torch.empty_like))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+    np.random.seed(0)  # noqa: NPY002  (libraries that still draw from the global state)
+
+
+@pytest.fixture
+def real_scenes() -> Path:
+    """The folder of real scenes; tests that need it are skipped where it is absent."""
+    folder = Path(os.environ.get("OREFIELD_SCENES", ROOT.parent / "shared" / "scenes"))
+    if not folder.is_dir():
+        pytest.skip(f"real scenes not found at {folder}; set OREFIELD_SCENES to their folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The embedded scene `shapes` at 16 x 16 pixels, six training and two test views, on disk."""
+    from orefield.scenes.procedural import write_shapes
+
+    folder = tmp_path_factory.mktemp("scenes") / "tiny"
+    write_shapes(folder, 16, 6, 2)
+    return folder
+
+
+@pytest.fixture
+def tiny_config() -> RunConfig:
+    """The smallest run that exercises every part: a step takes a few milliseconds."""
+    return RunConfig(
+        steps=12,
+        field=FieldConfig(levels=4, log2_table=10, coarsest=4, finest=32, width=16),
+        sampler=SamplerConfig(resolution=16, steps=64, refresh_every=4, warmup=8),
+        optim=OptimConfig(samples=1024),
+    )
+
+
+@pytest.fixture
+def tiny_scene(tiny_folder: Path, tiny_config: RunConfig):
+    from orefield.scenes import open_scene
+
+    return open_scene(tiny_folder, tiny_config.scene)

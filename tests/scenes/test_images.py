@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from orefield.scenes.images import image_size, read_image
+from orefield.types import SceneError
+
+COLOURS = np.random.default_rng(0).integers(0, 256, (6, 8, 4), dtype=np.uint8)
+
+
+def saved(path, array, **options):
+    Image.fromarray(array).save(path, **options)
+    return path
+
+
+def test_every_kind_of_png_becomes_rgba(tmp_path):
+    grey = COLOURS[:, :, 0]
+    opaque = np.full_like(grey, 255)
+    as_rgba = np.stack((grey, grey, grey, opaque), axis=2)
+    fine = grey.astype(np.uint16) * 256 + 77  # 16 bits; the upper 8 are the picture
+    palette = Image.fromarray(COLOURS[:, :, :3]).quantize(16)
+    palette.save(tmp_path / "palette.png")
+    palette.save(tmp_path / "clear.png", transparency=3)
+    cases = {
+        "rgb": (COLOURS[:, :, :3], np.dstack((COLOURS[:, :, :3], opaque))),
+        "rgba": (COLOURS, COLOURS),
+        "grey": (grey, as_rgba),
+        "grey alpha": (COLOURS[:, :, :2], COLOURS[:, :, [0, 0, 0, 1]]),
+        "16 bits": (fine, as_rgba),
+        "1 bit": (grey > 128, np.where((grey > 128)[:, :, None], 255, 0) | [0, 0, 0, 255]),
+    }
+    for name, (array, expected) in cases.items():
+        read = read_image(saved(tmp_path / f"{name}.png", array))
+        np.testing.assert_array_equal(read.numpy(), expected, err_msg=name)
+    expected = np.dstack((np.asarray(palette.convert("RGB")), opaque))
+    np.testing.assert_array_equal(read_image(tmp_path / "palette.png").numpy(), expected)
+    clear = np.asarray(palette) == 3
+    assert clear.any()
+    alpha = read_image(tmp_path / "clear.png")[:, :, 3].numpy()
+    np.testing.assert_array_equal(alpha, np.where(clear, 0, 255))
+
+
+def test_floating_point_images_are_refused(tmp_path):
+    path = saved(tmp_path / "x.tiff", np.ones((2, 2), np.float32))
+    with pytest.raises(SceneError, match=r"x\.tiff: floating-point"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+def test_photographs_are_turned_upright(tmp_path, ending):
+    lying = np.zeros((8, 16, 3), np.uint8)
+    lying[:, :8] = 255  # EXIF orientation 6: turn clockwise by a quarter, so this side goes up
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = saved(tmp_path / f"x.{ending}", lying, exif=exif)
+    assert image_size(path) == (8, 16)
+    image = read_image(path)
+    assert image.shape == (16, 8, 4)
+    assert image[:7, :, :3].min() > 200
+    assert image[9:, :, :3].max() < 50
+
+
+@pytest.mark.parametrize("downscale", [2, 3, 4])
+def test_downscaling_averages_what_one_would_see(tmp_path, downscale):
+    """Over any background, a small pixel is the mean of the large pixels it replaces."""
+    path = saved(tmp_path / "x.png", COLOURS)
+
+    def over(image, background):
+        rgba = image.double() / 255
+        return rgba[:, :, :3] * rgba[:, :, 3:] + background * (1 - rgba[:, :, 3:])
+
+    large, small = read_image(path), read_image(path, downscale=downscale)
+    height, width = 6 // downscale, 8 // downscale
+    assert small.shape == (height, width, 4)
+    for background in (0.0, 1.0):
+        seen = over(large, background)[: height * downscale, : width * downscale]
+        blocks = seen.reshape(height, downscale, width, downscale, 3)
+        # Bytes are rounded three times: premultiplied, averaged, divided by alpha.
+        torch.testing.assert_close(
+            over(small, background), blocks.mean((1, 3)), atol=2.5 / 255, rtol=0
+        )
+
+
+def test_masks_multiply_alpha_and_are_averaged_with_it(tmp_path):
+    path = saved(tmp_path / "x.png", COLOURS[:, :, :3])
+    mask = np.zeros((6, 8), np.uint8)
+    mask[:, 1:] = 255
+    masked = read_image(path, saved(tmp_path / "m.png", mask), downscale=2)
+    assert masked[:, 0, 3].tolist() == [128, 128, 128]
+    assert (masked[:, 1:, 3] == 255).all()
+    visible = COLOURS[:, 1, :3].reshape(3, 2, 3).mean(1)  # the hidden column lends no colour
+    np.testing.assert_allclose(masked[:, 0, :3].numpy(), visible, atol=2)

@@ -1,0 +1,112 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from orefield.config import RunConfig
+from orefield.errors import OrefieldError
+from orefield.evaluate import (
+    PixelProbe,
+    ViewScore,
+    evaluate_views,
+    over_background,
+    protocol,
+    summary,
+    truth_over,
+)
+from orefield.metrics import psnr
+from orefield.scenes import Scene
+from orefield.train import Trainer
+
+
+class Nothing:
+    """A field of empty space: every pixel shows the background."""
+
+    def directions(self, directions: torch.Tensor) -> torch.Tensor:
+        return directions
+
+    def __call__(
+        self, positions: torch.Tensor, codes: torch.Tensor, ray: torch.Tensor
+    ) -> torch.Tensor:
+        return torch.tensor([-1e4, 0.0, 0.0, 0.0]).expand(positions.shape[1], 4)
+
+    def density(self, positions: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(positions.shape[1])
+
+
+class Broken(Nothing):
+    def __call__(
+        self, positions: torch.Tensor, codes: torch.Tensor, ray: torch.Tensor
+    ) -> torch.Tensor:
+        return torch.full((positions.shape[1], 4), float("nan"))
+
+
+@pytest.fixture
+def sampler(tiny_scene: Scene, tiny_config: RunConfig):
+    return Trainer(tiny_scene, tiny_config).sampler
+
+
+@pytest.mark.parametrize("background", [0.0, 1.0])
+def test_empty_space_scores_what_the_bare_background_scores(
+    tiny_scene: Scene, sampler, background: float
+) -> None:
+    for view, rendered in zip(
+        tiny_scene.test,
+        evaluate_views(Nothing(), sampler, tiny_scene.test, background),
+        strict=True,
+    ):
+        truth = truth_over(view, background)
+        blank = torch.full_like(truth, background)
+        assert torch.equal(rendered.truth, truth)
+        assert rendered.score.name == view.name
+        assert rendered.score.psnr == pytest.approx(psnr(blank, truth), abs=1e-4)
+
+
+def test_a_photograph_over_a_background_follows_its_alpha() -> None:
+    pixels = torch.tensor([[0.2, 0.4, 0.6, 1.0], [0.2, 0.4, 0.6, 0.0], [0.2, 0.4, 0.6, 0.25]])
+    expected = torch.tensor([[0.2, 0.4, 0.6], [1.0, 1.0, 1.0], [0.8, 0.85, 0.9]])
+    torch.testing.assert_close(over_background(pixels, 1.0), expected)
+    assert torch.equal(over_background(pixels[:, :3], 1.0), pixels[:, :3])
+
+
+def test_a_render_that_is_not_finite_is_an_error_naming_the_view(
+    tiny_scene: Scene, sampler
+) -> None:
+    with pytest.raises(OrefieldError, match=f"view {tiny_scene.test[0].name}: .*not finite"):
+        list(evaluate_views(Broken(), sampler, tiny_scene.test, 1.0))
+
+
+def test_the_probe_agrees_with_whole_views(tiny_scene: Scene, sampler) -> None:
+    """With many draws, random test pixels have the error of all test pixels."""
+    probe = PixelProbe(tiny_scene, 1.0, count=20_000)
+    errors = [1 - truth_over(view, 1.0) for view in tiny_scene.test]
+    mse = torch.stack(errors).square().mean().item()
+    expected = -10 * torch.tensor(mse).log10().item()
+    assert probe.psnr(Nothing(), sampler) == pytest.approx(expected, abs=0.1)
+
+
+def test_the_probe_is_the_same_in_every_run(tiny_scene: Scene) -> None:
+    one, other = PixelProbe(tiny_scene, 1.0, 100), PixelProbe(tiny_scene, 1.0, 100)
+    assert torch.equal(one.rays.origins, other.rays.origins)
+    assert torch.equal(one.truth, other.truth)
+
+
+def test_the_summary_is_the_mean_over_views() -> None:
+    scores = [ViewScore("a", 20.0, 0.5), ViewScore("b", 30.0, 0.9)]
+    facts = summary(scores)
+    assert (facts["psnr"], facts["ssim"]) == (25.0, pytest.approx(0.7))
+    assert facts["views"][1] == {"name": "b", "psnr": 30.0, "ssim": 0.9}
+
+
+def test_the_protocol_says_what_the_numbers_depend_on(
+    tiny_scene: Scene, tiny_config: RunConfig
+) -> None:
+    facts = protocol(
+        tiny_scene, "/data/tiny", replace(tiny_config, eval_background="black", seed=7)
+    )
+    assert facts["scene"] == "/data/tiny"
+    assert facts["split"] == tiny_scene.split
+    assert (facts["train_views"], facts["test_views"]) == (6, 2)
+    assert facts["resolution"] == ["16x16"]
+    assert (facts["background"], facts["seed"], facts["rule"]) == ("black", 7, "threshold")
+    assert facts["versions"]["torch"] == torch.__version__
