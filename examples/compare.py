@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from statistics import median
 
 import torch
 from torch import Tensor, nn
@@ -16,30 +17,31 @@ from orefield.scenes import View
 
 @dataclass
 class Cost:
-    """What a step takes: milliseconds on average, and bytes held for its backward pass at most."""
+    """What a step takes."""
 
-    milliseconds: float = 0.0
-    held: int = 0
+    milliseconds: float
+    """The median over the steps, so that what else the machine does counts for little."""
+    held: int
+    """Bytes held for the backward pass, at most, in the last step."""
 
 
 def take_turns(arms: dict[str, Callable[[], object]], steps: int) -> dict[str, Cost]:
-    """Run `steps` steps of each arm, one after the other, so that a slow minute hits all alike.
+    """Run `steps` steps of each arm, at least 3, taking turns: a slow minute hits all alike.
 
     The first step, which compiles and allocates, and the last, in which bytes are counted, are not
     timed.
     """
-    costs = {name: Cost() for name in arms}
-    for step in range(steps):
+    times: dict[str, list[float]] = {name: [] for name in arms}
+    for _ in range(steps - 1):
         for name, advance in arms.items():
-            if step == steps - 1:
-                with counting() as held:
-                    advance()
-                costs[name].held = held.peak
-                continue
             start = time.perf_counter()
             advance()
-            if step > 0:
-                costs[name].milliseconds += (time.perf_counter() - start) * 1e3 / (steps - 2)
+            times[name].append(time.perf_counter() - start)
+    costs = {}
+    for name, advance in arms.items():
+        with counting() as held:
+            advance()
+        costs[name] = Cost(1e3 * median(times[name][1:]), held.peak)
     return costs
 
 

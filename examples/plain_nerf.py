@@ -95,7 +95,7 @@ def arguments(lr: float) -> argparse.ArgumentParser:
     parser.add_argument("--rules", nargs="+", default=["plain", "threshold"])
     parser.add_argument("--rays", type=int, default=512, help="per step")
     parser.add_argument("--samples", type=int, default=64, help="per ray")
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--lr", type=float, default=lr)
     return parser
 

@@ -19,24 +19,9 @@ from orefield.config import to_dict
 from orefield.train import StepStats, fit
 
 TINY = [
-    "--field.levels",
-    "4",
-    "--field.log2-table",
-    "10",
-    "--field.coarsest",
-    "4",
-    "--field.finest",
-    "32",
-    "--field.width",
-    "16",
-    "--sampler.resolution",
-    "16",
-    "--sampler.steps",
-    "64",
-    "--optim.samples",
-    "1024",
-    "--steps",
-    "12",
+    *("--field.levels=4", "--field.log2-table=10", "--field.coarsest=4", "--field.finest=32"),
+    *("--field.width=16", "--sampler.resolution=16", "--sampler.steps=64"),
+    *("--optim.samples=1024", "--steps=12"),
 ]
 
 
@@ -51,7 +36,7 @@ def metrics(run: Path) -> dict:
     return json.loads((run / "metrics.json").read_text())
 
 
-@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["race", "--help"]])
+@pytest.mark.parametrize("words", [["--help"], *([name, "--help"] for name in COMMANDS)], ids=str)
 def test_help_answers_at_once_and_without_torch(words: list[str]) -> None:
     probe = f"""
 import sys
@@ -65,7 +50,7 @@ sys.exit("torch" in sys.modules)"""
     done = subprocess.run(
         [sys.executable, "-c", probe], capture_output=True, text=True, check=False
     )
-    # About 0.4 s on an idle machine; the room is for a busy one. Importing torch alone takes longer.
+    # About 0.4 s on an idle machine; the rest is room for a busy one.
     assert perf_counter() - start < 3
     assert done.returncode == 0, done.stderr
     assert "orefield" in done.stdout
@@ -277,7 +262,9 @@ def test_warnings_are_one_line(tiny_folder: Path, tmp_path: Path, monkeypatch, c
 
     from orefield.commands import doctor
 
-    monkeypatch.setattr(doctor, "run", lambda args: warnings.warn("photo.png: missing") or 0)
+    monkeypatch.setattr(
+        doctor, "run", lambda args: warnings.warn("photo.png: missing", stacklevel=1) or 0
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         assert main(["doctor"]) == 0
@@ -329,13 +316,13 @@ def test_the_live_line_says_what_the_steps_say(tiny_config, terminal: bool) -> N
         for i in range(1, 5)
     ]
     text = live_text(tiny_config, {"force_terminal": terminal}, steps)
-    # 8 of 12 steps to go at half a second each; 2000 rays in half a second; a skipped step counts not.
+    # 8 of 12 steps to go at half a second each; the skipped step has no PSNR.
     for part in (
         "step 4",
-        "4 s left",
+        "4s left",
         "train 20.00 dB",
-        "4.0 k rays/s",
-        "8.0 k samples, 25 % kept",
+        "4.0k rays/s",
+        "8.0k samples 25% kept",
         "GiB",
     ):
         assert part in text

@@ -20,7 +20,7 @@ CASES = {
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory) -> str:
     folder = tmp_path_factory.mktemp("shapes")
-    write_shapes(folder, resolution=32, train_views=12, test_views=2)
+    write_shapes(folder, resolution=24, train_views=8, test_views=2)
     return str(folder)
 
 

@@ -61,7 +61,7 @@ def _run(name: str, flags: list[str]) -> int:
 
 
 def _parse(kind: type, name: str, flags: list[str]) -> object:
-    """Flags to an instance of `kind`; a value that our own checks refuse raises as it would anywhere."""
+    """Flags to an instance of `kind`; a value that our own checks refuse raises as anywhere."""
     import tyro
 
     said = io.StringIO()

@@ -24,7 +24,7 @@ def small_shapes(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     made = []
 
-    def write(folder, resolution=16, train_views=2, test_views=1):
+    def write(folder, resolution=8, train_views=2, test_views=1):
         made.append(folder)
         procedural.write_shapes(folder, resolution, train_views, test_views)
 
@@ -52,7 +52,7 @@ def test_the_tankard_fits_in_the_package_with_its_licence():
 def test_the_tankard_opens_with_alpha_and_true_sizes():
     scene = open_scene("tankard", SceneConfig())
     assert scene.name == "tankard"
-    assert len(scene.train) + len(scene.test) == 36
+    assert len(scene.train) + len(scene.test) == 34
     assert len(scene.test) == 5
     for view in scene.train + scene.test:
         assert view.image.shape == (216, 216, 4)

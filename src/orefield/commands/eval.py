@@ -21,8 +21,10 @@ def run(args: Args) -> int:
     from orefield.commands.score import score_views
     from orefield.commands.session import open_source
     from orefield.evaluate import protocol
+    from orefield.threads import use_threads
 
     loaded = load_run(args.run)
+    use_threads(loaded.config.threads)
     scene, source = open_source(loaded.source, loaded.config.scene)
     test = score_views(loaded.field, loaded.sampler, scene, loaded.config, args.run / "renders")
     path = args.run / "metrics.json"

@@ -83,12 +83,17 @@ class LiveLine:
             left = (self.config.steps - step.step) * mean["seconds"]
         kept = 100 * mean["kept"] / max(mean["marched"], 1)
         memory = resident_bytes()
+        # Fits 80 columns up to step 9999.
         parts = [
             f"step {step.step}",
-            f"{max(left, 0):.0f} s left",
+            f"{max(left, 0):.0f}s left",
             f"train {mse_to_psnr(mean.get('mse', nan)):.2f} dB",
-            f"{mean['rays'] / max(mean['seconds'], 1e-9) / 1e3:.1f} k rays/s",
-            f"{mean['marched'] / 1e3:.1f} k samples, {kept:.0f} % kept",
-            f"{memory / 2**30:.2f} GiB" if memory else "memory n/a",
+            f"{_thousands(mean['rays'] / max(mean['seconds'], 1e-9))} rays/s",
+            f"{_thousands(mean['marched'])} samples {kept:.0f}% kept",
+            f"{memory / 2**30:.1f} GiB" if memory else "memory n/a",
         ]
         return "  ".join(parts)
+
+
+def _thousands(value: float) -> str:
+    return f"{value / 1e3:.1f}k" if value < 9950 else f"{value / 1e3:.0f}k"

@@ -51,8 +51,10 @@ def run(args: Args) -> int:
     from orefield.commands.session import open_source
     from orefield.export.video import INSTALL, can_write_video, write_video
     from orefield.report.pictures import save_picture
+    from orefield.threads import use_threads
 
     loaded = load_run(args.run)
+    use_threads(loaded.config.threads)
     scene, _ = open_source(loaded.source, loaded.config.scene)
     out = args.out or args.run / "renders" / args.path
     files, sizes = [], set()

@@ -30,10 +30,12 @@ def run(args: Args) -> int:
     """Rebuild the trainer from the run folder and train on."""
     from orefield.checkpoint import read_config, resume_run, write_config
     from orefield.commands.session import Session, finish, open_source, read_history, train
+    from orefield.threads import use_threads
     from orefield.train import Trainer, warm_up
 
     source, near, old = read_config(args.run)
     config = with_budget(old, args.seconds, args.steps)
+    use_threads(config.threads)
     scene, source = open_source(source, config.scene)
     trainer = Trainer(scene, config)
     resume_run(args.run, trainer)

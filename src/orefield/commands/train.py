@@ -32,8 +32,10 @@ def run(args: Args) -> int:
     from orefield.checkpoint import create_run
     from orefield.commands.session import Session, finish, open_source, train
     from orefield.report.history import History
+    from orefield.threads import use_threads
     from orefield.train import Trainer, warm_up
 
+    use_threads(args.config.threads)
     scene, source = open_source(args.scene, args.config.scene)
     folder = args.out or free_folder(scene.name)
     create_run(folder, source, scene.near, args.config, args.overwrite)

@@ -10,13 +10,16 @@ because an error in the log density is a relative error of the density.
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import linear
+from torch.nn.functional import linear, pad
 
 from orefield.fields.directions import spherical_harmonics
 from orefield.ops.composite import LARGEST_LOG_DENSITY
 from orefield.ops.hash_grid import GridLayout, hash_grid
 
 _CODE = 16
+_ROWS = 2048
+"""Batches are padded to a multiple of this. oneDNN builds a kernel for every new shape of a matrix product, which
+took longer than the products themselves while the number of samples changed with each step."""
 
 
 class NgpField(nn.Module):
@@ -51,17 +54,21 @@ class NgpField(nn.Module):
         ray: Int[Tensor, " samples"],
     ) -> Float[Tensor, "samples 4"]:
         """Raw outputs (log density, three colour logits), fp32."""
+        samples = len(ray)
+        positions, ray = pad(positions, (0, -samples % _ROWS)), pad(ray, (0, -samples % _ROWS))
         out = linear(self._hidden(positions).float(), self.density2)
         x = torch.cat([out.to(self.dtype), codes.index_select(0, ray)], 1)
         x = linear(x, self.colour1.to(self.dtype)).relu_()
         x = linear(x, self.colour2.to(self.dtype)).relu_()
-        return torch.cat([out[:, :1], linear(x, self.colour3.to(self.dtype)).float()], 1)
+        rgb = linear(x, self.colour3.to(self.dtype)).float()
+        return torch.cat([out[:, :1], rgb], 1)[:samples]
 
     @torch.no_grad()
     def density(self, positions: Float[Tensor, "3 points"]) -> Float[Tensor, " points"]:
         """Density per scene unit."""
-        log = self._hidden(positions).float() @ self.density2[0]
-        return log.clamp_(max=LARGEST_LOG_DENSITY).exp_()
+        padded = pad(positions, (0, -positions.shape[1] % _ROWS))
+        log = self._hidden(padded).float() @ self.density2[0]
+        return log[: positions.shape[1]].clamp_(max=LARGEST_LOG_DENSITY).exp_()
 
     def _hidden(self, positions: Tensor) -> Tensor:
         features = hash_grid(self.table, positions, self.layout, self.dtype, self.sink)

@@ -52,7 +52,9 @@ def definition(
     for first, count in spans.tolist():
         part = slice(first, first + count)
         x = torch.exp(raw[part, 0].clamp(max=LARGEST_LOG_DENSITY)) * dt[part]
-        w = torch.exp(x - x.cumsum(0)) * -torch.expm1(-x)
+        # Not x.cumsum(0) - x: behind a large x nothing would be left of the thin air before it.
+        before = torch.nn.functional.pad(x.cumsum(0), (1, 0))[:-1]
+        w = torch.exp(-before) * -torch.expm1(-x)
         colour.append((w[:, None] * torch.sigmoid(raw[part, 1:])).sum(0))
         opacity.append(w.sum())
         depth.append((w * t[part]).sum())
@@ -138,7 +140,8 @@ def _check(raw: Tensor, t: Tensor, dt: Tensor, spans: Tensor) -> None:
         )
     ends = spans.sum(1)
     tiles = (spans[1:, 0] == ends[:-1]).all() and (spans[:, 1] >= 0).all()
-    if len(spans) and not (tiles and spans[0, 0] == 0 and ends[-1] == samples):
+    whole = spans[0, 0] == 0 and ends[-1] == samples if len(spans) else samples == 0
+    if not (tiles and whole):
         raise ValueError(f"spans must tile the {samples} samples in order, without gaps")
 
 

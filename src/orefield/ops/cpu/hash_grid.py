@@ -66,6 +66,11 @@ def _bf16(x):
     return np.uint16((bits + _U(0x7FFF) + ((bits >> _U(16)) & _U(1))) >> _U(16))
 
 
+@njit(inline="always")
+def _from_bf16(bits):
+    return _U(_U(bits) << _U(16)).view(np.float32)
+
+
 def _stored(out, x):
     """x as `out` holds it: bfloat16 travels as its 16 bits."""
     return _bf16(x) if out.dtype == np.uint16 else x
@@ -76,6 +81,18 @@ def _stored_compiled(out, x):
     if out.dtype == numba.uint16:
         return lambda out, x: _bf16(x)
     return lambda out, x: x
+
+
+def _loaded(grad, i, k):
+    """Element of `grad`, whichever way it is held."""
+    return _from_bf16(grad[i, k]) if grad.dtype == np.uint16 else grad[i, k]
+
+
+@overload(_loaded, inline="always")
+def _loaded_compiled(grad, i, k):
+    if grad.dtype == numba.uint16:
+        return lambda grad, i, k: _from_bf16(grad[i, k])
+    return lambda grad, i, k: grad[i, k]
 
 
 @njit(parallel=True, fastmath=True, cache=True)
@@ -109,7 +126,7 @@ def _backward(grad, positions, first, resolution, size, dense, tasks, sink):
             s2, mask = _U(s1 * s1), _U(size[level] - _U(1))
             tab = sink[first[level] :]
             for i in range(samples):
-                g0, g1 = grad[2 * level, i], grad[2 * level + 1, i]
+                g0, g1 = _loaded(grad, i, 2 * level), _loaded(grad, i, 2 * level + 1)
                 if g0 == 0 and g1 == 0:
                     continue
                 ix, fx = _cell(positions[0, i], r)
@@ -131,17 +148,24 @@ def _arrays(layout):
     )
 
 
+def _bits(x):
+    """A tensor as an array; Numba knows no bfloat16, so its bits."""
+    return x.view(torch.uint16).numpy() if x.dtype == torch.bfloat16 else x.numpy()
+
+
 def forward(table, positions, layout, dtype):
-    half = dtype == torch.bfloat16
-    out = torch.empty(layout.features, positions.shape[1], dtype=dtype if half else torch.float32)
-    view = out.view(torch.uint16).numpy() if half else out.numpy()
+    held = dtype if dtype == torch.bfloat16 else torch.float32
+    out = torch.empty(layout.features, positions.shape[1], dtype=held)
     points = positions.detach().contiguous().float().numpy()
-    _forward(table.detach().numpy(), points, *_arrays(layout), numba.get_num_threads(), view)
+    threads = numba.get_num_threads()
+    _forward(table.detach().numpy(), points, *_arrays(layout), threads, _bits(out))
     return out.to(dtype)
 
 
 def backward(grad, positions, layout, sink):
     points = positions.detach().contiguous().float().numpy()
-    grad = grad.float().contiguous().numpy()
+    # Sample-major, as a matrix product's backward leaves it: transposing costs more than the strided reads.
+    rows = grad.T.contiguous()
+    rows = rows if rows.dtype == torch.bfloat16 else rows.float()
     tasks = min(numba.get_num_threads(), len(layout.resolution))
-    _backward(grad, points, *_arrays(layout), tasks, sink.numpy())
+    _backward(_bits(rows), points, *_arrays(layout), tasks, sink.numpy())

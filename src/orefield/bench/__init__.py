@@ -1,0 +1,1 @@
+"""Measurements: races between mining rules."""

@@ -1,0 +1,145 @@
+"""The race: several mining rules train side by side in one process, each on its own clock.
+
+A machine's speed drifts by half between runs, so arms that run one after the other prove nothing. Here they take
+turns in slices of about a second, and the order rotates each round. An arm's clock runs only while it trains:
+selection and grid refresh inside, evaluation and compilation outside.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Any
+
+from orefield.bench.memory import saved_for_backward, working_memory
+from orefield.config import Rule, RunConfig
+from orefield.evaluate import BACKGROUND, PixelProbe, evaluate_views, summary
+from orefield.scenes.scene import Scene
+from orefield.train import Trainer
+
+MARKS = (1 / 16, 1 / 8, 3 / 16, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 7 / 8, 1.0)
+"""Shares of the time at which every arm is evaluated."""
+PROBE = 65_536
+"""Test pixels rendered at each mark; the same for all arms. All test views are rendered at the end."""
+
+
+@dataclass
+class Point:
+    """One evaluation of one arm."""
+
+    seconds: float
+    steps: int
+    psnr: float
+    kept_share: float
+    """Share of marched samples kept since the last point."""
+    rays: int
+    saved_bytes: int
+    """Held for the backward pass by one step, counted by saved-tensor hooks."""
+    peak_bytes: int | None
+    """Resident memory of one step at its peak, above that before the step."""
+
+
+@dataclass
+class Arm:
+    """One rule and one seed, in training."""
+
+    rule: Rule
+    seed: int
+    trainer: Trainer
+    points: list[Point] = field(default_factory=list)
+    marched: int = 0
+    kept: int = 0
+
+    def train_until(self, seconds: float) -> None:
+        """Advance until this arm's own clock has reached `seconds`."""
+        while self.trainer.seconds < seconds:
+            stats = self.trainer.advance()
+            self.marched, self.kept = self.marched + stats.marched, self.kept + stats.kept
+
+    def evaluate(self, probe: PixelProbe) -> Point:
+        """Score the test pixels and take one more, measured, step; its time is not counted."""
+        trainer = self.trainer
+        point = Point(
+            seconds=trainer.seconds,
+            steps=trainer.step - len(self.points),
+            psnr=probe.psnr(trainer.field, trainer.sampler),
+            kept_share=self.kept / max(self.marched, 1),
+            rays=trainer.rays,
+            saved_bytes=0,
+            peak_bytes=None,
+        )
+        clock, stages = trainer.seconds, dict(trainer.stages)
+        with working_memory() as peak, saved_for_backward(trainer.field.parameters()) as held:
+            trainer.advance()
+        trainer.seconds, trainer.stages = clock, stages
+        point.saved_bytes, point.peak_bytes = held.saved, peak.above_start
+        self.marched = self.kept = 0
+        self.points.append(point)
+        return point
+
+    def facts(self, scene: Scene, background: float) -> dict[str, Any]:
+        """This arm's result, as plain JSON types; renders every test view."""
+        steps = self.trainer.step - len(self.points)  # without the measured steps
+        views = evaluate_views(self.trainer.field, self.trainer.sampler, scene.test, background)
+        test = summary([view.score for view in views])
+        stages = {name: 1e3 * s / steps for name, s in self.trainer.stages.items()}
+        return {
+            "rule": self.rule,
+            "seed": self.seed,
+            "steps": steps,
+            "seconds": self.trainer.seconds,
+            "ms_per_step": 1e3 * self.trainer.seconds / steps,
+            "ms_per_stage": stages,
+            "test": {"psnr": test["psnr"], "ssim": test["ssim"]},
+            "points": [vars(point) for point in self.points],
+        }
+
+
+def race(
+    scene: Scene,
+    config: RunConfig,
+    rules: Sequence[Rule],
+    seeds: Sequence[int],
+    slice_seconds: float = 1.0,
+    tell: Callable[[Arm, Point], None] = lambda arm, point: None,
+) -> list[dict[str, Any]]:
+    """Race `rules` for `config.seconds` each, once per seed; the facts of every arm.
+
+    All arms of a seed start from the same parameters and share every setting but the rule.
+    Raises ValueError when the scene has no test view.
+    """
+    if not scene.test:
+        raise ValueError(f"scene {scene.name}: a race needs at least one test view")
+    probe = PixelProbe(scene, BACKGROUND[config.eval_background], PROBE)
+    facts = []
+    for seed in seeds:
+        arms = [_arm(scene, config, rule, seed) for rule in rules]
+        _run(arms, config.seconds, slice_seconds, probe, tell)
+        background = BACKGROUND[config.eval_background]
+        facts += [arm.facts(scene, background) for arm in arms]
+    return facts
+
+
+def _arm(scene: Scene, config: RunConfig, rule: Rule, seed: int) -> Arm:
+    mining = replace(config.mining, rule=rule)
+    return Arm(rule, seed, Trainer(scene, replace(config, seed=seed, steps=0, mining=mining)))
+
+
+def _run(
+    arms: list[Arm],
+    seconds: float,
+    slice_seconds: float,
+    probe: PixelProbe,
+    tell: Callable[[Arm, Point], None],
+) -> None:
+    marks = [share * seconds for share in MARKS]
+    for turn in count(1):
+        goal = min(turn * slice_seconds, seconds)
+        first = turn % len(arms)
+        for arm in arms[first:] + arms[:first]:
+            # Stop at each mark on the way, so that every arm is scored at the same times.
+            while len(arm.points) < len(marks) and marks[len(arm.points)] <= goal:
+                arm.train_until(marks[len(arm.points)])
+                tell(arm, arm.evaluate(probe))
+            arm.train_until(goal)
+        if goal >= seconds:
+            return

@@ -1,0 +1,85 @@
+"""`orefield race`: several mining rules side by side on equal terms."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from orefield.config import ConfigError, Rule, RunConfig, to_dict
+
+if TYPE_CHECKING:
+    from orefield.bench.race import Arm, Point
+
+
+@dataclass(frozen=True)
+class Args:
+    """Train several rules side by side, each on its own clock, and compare.
+
+    Writes race.json, table.md and race.png. Arms take turns in short slices, because a machine's
+    speed drifts; --seconds is each arm's own training time, --mining.rule is not used.
+    """
+
+    scene: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SCENE")]
+    """A scene's folder or JSON file, or an embedded scene: tankard, shapes."""
+    arms: tuple[Rule, ...] = ("plain", "pruned", "hsm", "threshold")
+    """Mining rules to race."""
+    seeds: int = 1
+    """Number of seeds: --seed, --seed + 1, ..."""
+    slice_seconds: float = 1.0
+    """Training time of one turn."""
+    out: Path = Path("runs/race")
+    """Folder for the results."""
+    config: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1 or not self.slice_seconds > 0 or not self.arms:
+            raise ConfigError("a race needs at least one arm, one seed and slices longer than 0 s")
+        if len(set(self.arms)) != len(self.arms):
+            raise ConfigError(f"each arm can be named once, got {' '.join(self.arms)}")
+        if self.config.steps:
+            raise ConfigError("a race is run by the clock: use --seconds, not --steps")
+
+
+def run(args: Args) -> int:
+    """Race, then write and print the result."""
+    from orefield.bench.race import MARKS, PROBE, race
+    from orefield.bench.race_report import markdown, plot_race, stage_table, summarise
+    from orefield.checkpoint import write_json
+    from orefield.commands.session import open_source
+    from orefield.evaluate import protocol
+    from orefield.threads import use_threads
+    from orefield.train import warm_up
+
+    config = args.config
+    use_threads(config.threads)
+    scene, source = open_source(args.scene, config.scene)
+    print(f"kernels ready after {warm_up(scene, config):.1f} s", flush=True)
+    seeds = range(config.seed, config.seed + args.seeds)
+    arms = race(scene, config, args.arms, seeds, args.slice_seconds, _tell)
+    summary = summarise(arms, config.seconds)
+    measured = {
+        "clock": "each arm's own training seconds; evaluation and compilation outside",
+        "curve": f"PSNR of {PROBE} fixed test pixels at {len(MARKS)} times; interpolated between",
+        "test": "all test views after the end",
+        "slice_seconds": args.slice_seconds,
+    }
+    about = {**protocol(scene, source, config), "measured": measured, "config": to_dict(config)}
+    del about["rule"], about["seed"]
+    write_json(args.out / "race.json", {"protocol": about, "summary": summary, "arms": arms})
+    tables = f"{markdown(summary, config.seconds)}\n\nMilliseconds per step:\n\n{stage_table(summary)}\n"
+    (args.out / "table.md").write_text(tables, encoding="utf-8")
+    title = f"{scene.name}: {args.seeds} seed(s), {config.seconds:g} s of training each"
+    plot_race(args.out / "race.png", arms, title)
+    print(tables)
+    print(f"look at {args.out}/race.png, table.md and race.json")
+    return 0
+
+
+def _tell(arm: "Arm", point: "Point") -> None:
+    facts: dict[str, Any] = vars(point)
+    print(
+        f"seed {arm.seed} {arm.rule:<10} {facts['seconds']:6.1f} s {facts['steps']:6d} steps "
+        f"{facts['psnr']:6.2f} dB  {100 * facts['kept_share']:.0f} % kept",
+        flush=True,
+    )

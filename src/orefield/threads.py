@@ -1,0 +1,39 @@
+"""CPU threads: torch's and Numba's pools take turns, and must not spin against each other.
+
+Both pools are OpenMP: torch brings its own runtime, Numba takes the system's. After a parallel region a runtime's
+idle threads spin for a while, waiting for the next one, and steal the core from the other's. `SHORT_SPIN` in the
+environment before either runtime loads keeps that wait short (measured in docs/log.md).
+"""
+
+import ctypes
+import os
+import sys
+
+import numba
+import torch
+
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
+
+
+def available() -> int:
+    """Cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def use_threads(threads: int) -> int:
+    """Give torch and Numba this many threads each; 0 takes every available core. Returns the number."""
+    number = min(threads or available(), numba.config.NUMBA_NUM_THREADS)
+    torch.set_num_threads(number)
+    numba.set_num_threads(number)
+    _keep_freed_memory()
+    return number
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc reuse freed blocks instead of returning them: a step's page faults cost a quarter of its forward."""
+    if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_MMAP_THRESHOLD, 32 << 20)
+        libc.mallopt(_TRIM_THRESHOLD, 1 << 30)

@@ -1,0 +1,88 @@
+"""Laws of Adam on touched rows."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import SEEDS, seeded
+
+from orefield.ops.adam import BETAS, EPSILON, adam_rows
+from orefield.ops.backend import using
+
+TWINS = ["cpu", "definition"]
+ROWS = st.sampled_from([0, 1, 3, 4096, 5000])  # about the twin's block of rows, too
+
+
+def tables(rows: int, seed: int) -> list[torch.Tensor]:
+    generator = seeded(seed)
+    table = torch.randn(rows, 2, generator=generator)
+    return [table, torch.zeros(rows, 2), torch.zeros(rows, 2)]
+
+
+def sparse_gradient(rows: int, seed: int) -> torch.Tensor:
+    """A third of the rows untouched, some touched in one feature only, sizes over many decades."""
+    generator = seeded(seed)
+    grad = torch.randn(rows, 2, generator=generator)
+    grad *= 10 ** (-8 * torch.rand(rows, 2, generator=generator))
+    grad *= torch.rand(rows, 1, generator=generator) > 0.33
+    return grad * (torch.rand(rows, 2, generator=generator) > 0.1)
+
+
+@given(ROWS, SEEDS)
+def test_twin_equals_definition(rows, seed):
+    results = []
+    for twin in TWINS:
+        table, mean, square = tables(rows, seed)
+        with using(twin):
+            for step in range(1, 4):
+                adam_rows(table, sparse_gradient(rows, seed + step), mean, square, 0.1, step)
+        results.append((table, mean, square))
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_equals_torch_where_every_row_has_a_gradient(twin):
+    table, mean, square = tables(100, 0)
+    reference = table.clone().requires_grad_()
+    adam = torch.optim.Adam([reference], lr=0.02, betas=BETAS, eps=EPSILON)
+    for step in range(1, 21):
+        grad = torch.randn(100, 2, generator=seeded(step)) * 1e-4
+        reference.grad = grad.clone()
+        adam.step()
+        with using(twin):
+            adam_rows(table, grad, mean, square, 0.02, step)
+    torch.testing.assert_close(table, reference.detach(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@given(seed=SEEDS)
+def test_untouched_rows_stay_and_the_gradient_is_cleared(twin, seed):
+    state = tables(50, seed)
+    with using(twin):
+        adam_rows(state[0], sparse_gradient(50, seed + 1), *state[1:], 0.1, 1)
+        before = [v.clone() for v in state]
+        grad = sparse_gradient(50, seed + 2)
+        touched = (grad != 0).any(1)
+        adam_rows(state[0], grad, *state[1:], 0.1, 2)
+    for now, then in zip(state, before, strict=True):
+        assert torch.equal(now[~touched], then[~touched])
+    assert (state[0] != before[0])[touched].any(1).all()
+    assert (grad == 0).all()
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize("size", [1.0, 1e-5, 1e-10])
+def test_the_first_step_is_as_long_as_the_learning_rate(twin, size):
+    """Whatever the loss's scale: epsilon is far below any gradient."""
+    table, mean, square = tables(4, 0)
+    before = table.clone()
+    with using(twin):
+        adam_rows(table, torch.full((4, 2), -size), mean, square, 0.5, 1)
+    torch.testing.assert_close(table - before, torch.full((4, 2), 0.5), rtol=1e-4, atol=0)
+
+
+def test_bad_tables_and_steps_are_refused():
+    table, mean, square = tables(4, 0)
+    with pytest.raises(ValueError, match="step >= 1"):
+        adam_rows(table, torch.zeros(4, 2), mean, square, 0.1, 0)

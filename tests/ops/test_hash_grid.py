@@ -1,0 +1,213 @@
+"""Laws of the multiresolution hash grid."""
+
+import numba
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import SEEDS, grid_settings, positions, seeded
+from torch.nn.functional import grid_sample
+
+from orefield.ops.backend import using
+from orefield.ops.hash_grid import (
+    GridLayout,
+    definition,
+    grid_layout,
+    hash_grid,
+    hash_grid_backward,
+)
+
+EPS = torch.finfo(torch.float32).eps
+TWINS = ["cpu", "definition"]
+MIXED = grid_layout(4, 9, 4, 60)  # one dense level, three hashed
+
+
+def random_table(layout: GridLayout, seed: int) -> torch.Tensor:
+    return torch.randn(layout.rows, 2, generator=seeded(seed))
+
+
+def close(one: torch.Tensor, other: torch.Tensor, layout: GridLayout, terms: int = 1) -> None:
+    """A position in units of cells, up to the finest resolution r, errs by r eps, and so does a
+    weight; a feature or a gradient sums 8 of them, or so many terms, times values below 6."""
+    error = 6 * 8 * EPS * max(layout.resolution) * max(terms, 1) ** 0.5
+    torch.testing.assert_close(one, other, rtol=0, atol=error)
+
+
+def backward(grad: torch.Tensor, points: torch.Tensor, layout: GridLayout) -> torch.Tensor:
+    sink = torch.zeros(layout.rows, 2)
+    hash_grid_backward(grad, points, layout, sink)
+    return sink
+
+
+@given(grid_settings(), positions(), SEEDS)
+def test_twin_equals_definition(levels, points, seed):
+    layout = grid_layout(*levels)
+    table = random_table(layout, seed)
+    with using("definition"):
+        want = hash_grid(table, points, layout)
+    with using("cpu"):
+        got = hash_grid(table, points, layout)
+    assert got.shape == (layout.features, points.shape[1])
+    close(got, want, layout)
+
+
+@given(grid_settings(), positions(), SEEDS, st.sampled_from([torch.float32, torch.bfloat16]))
+def test_twin_has_the_definitions_gradient(levels, points, seed, dtype):
+    layout = grid_layout(*levels)
+    grad = torch.randn(layout.features, points.shape[1], generator=seeded(seed)).to(dtype)
+    table = random_table(layout, seed).requires_grad_()
+    with using("definition"):
+        want = backward(grad, points, layout)
+    with using("cpu"):
+        got = backward(grad, points, layout)
+        hash_grid(table, points, layout, dtype).backward(grad)
+    close(got, want, layout, terms=points.shape[1])
+    assert torch.equal(table.grad, got)
+
+
+@given(grid_settings(), positions(), SEEDS)
+def test_the_definitions_backward_equals_autograd(levels, points, seed):
+    layout = grid_layout(*levels)
+    grad = torch.randn(layout.features, points.shape[1], generator=seeded(seed))
+    table = random_table(layout, seed).requires_grad_()
+    definition(table, points, layout).backward(grad)
+    with using("definition"):
+        close(backward(grad, points, layout), table.grad, layout, terms=points.shape[1])
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@given(levels=grid_settings(), points=positions(), seed=SEEDS)
+def test_bf16_features_are_the_rounded_fp32_ones(twin, levels, points, seed):
+    layout = grid_layout(*levels)
+    table = random_table(layout, seed)
+    with using(twin):
+        fine = hash_grid(table, points, layout)
+        coarse = hash_grid(table, points, layout, torch.bfloat16)
+    assert torch.equal(coarse, fine.bfloat16())
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@given(levels=grid_settings(), points=positions(), seed=SEEDS)
+def test_backward_is_the_adjoint_of_forward(twin, levels, points, seed):
+    """Features are linear in the table, F = A table, so <g, A table> = <A^T g, table>."""
+    layout = grid_layout(*levels)
+    table = random_table(layout, seed)
+    with using(twin):
+        features = hash_grid(table, points, layout)
+        grad = torch.randn(features.shape, generator=seeded(seed + 1))
+        scattered = backward(grad, points, layout)
+    left = (grad.double() * features.double()).sum()
+    right = (scattered.double() * table.double()).sum()
+    # Each side errs by eps for each of its terms, in the mean by the root of their number.
+    size = (grad.abs().double() * features.abs().double()).sum().clamp(min=1)
+    assert abs(float(left - right)) <= 100 * EPS * float(size)
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_one_dense_level_is_trilinear_interpolation(twin):
+    r = 6
+    layout = grid_layout(1, 10, r, r)
+    assert layout.dense == (True,)
+    table, points = random_table(layout, 0), torch.rand(3, 500, generator=seeded(1))
+    points[:, :3] = torch.tensor([[0.0, 1.0, 0.5], [0.0, 1.0, 1.0], [0.0, 1.0, 0.0]])
+    volume = table.T.reshape(1, 2, r + 1, r + 1, r + 1)  # z, y, x: x runs fastest
+    grid = (2 * points.T - 1).view(1, -1, 1, 1, 3)
+    want = grid_sample(volume, grid, align_corners=True).view(2, -1)
+    with using(twin):
+        close(hash_grid(table, points, layout), want, layout)
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize("vertex", [(0, 0, 0), (1, 2, 3), (4, 0, 3), (4, 4, 4)])
+def test_a_vertex_has_the_features_of_its_row(twin, vertex):
+    """Rows by the paper's formulas, in Python's whole numbers."""
+    table = random_table(MIXED, 0)
+    for level, r in enumerate(MIXED.resolution):
+        x, y, z = (v * r // 4 for v in vertex)
+        row = x + y * (r + 1) + z * (r + 1) ** 2
+        if not MIXED.dense[level]:
+            row = (x ^ (y * 2654435761) ^ (z * 805459861)) % MIXED.size[level]
+        want = table[MIXED.first[level] + row]
+        points = torch.tensor([[x], [y], [z]]) / r
+        with using(twin):
+            got = hash_grid(table, points, MIXED)[2 * level : 2 * level + 2, 0]
+        close(got, want, MIXED)
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@given(levels=grid_settings(), points=positions())
+def test_a_constant_table_gives_constant_features(twin, levels, points):
+    layout = grid_layout(*levels)
+    table = torch.tensor([[0.25, -3.0]]).expand(layout.rows, 2).contiguous()
+    with using(twin):
+        features = hash_grid(table, points, layout)
+    want = torch.tensor([0.25, -3.0]).repeat(len(features) // 2)[:, None].expand_as(features)
+    torch.testing.assert_close(features, want, rtol=8 * EPS, atol=0)
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@given(levels=grid_settings(), points=positions(), seed=SEEDS)
+def test_positions_outside_count_as_the_nearest_inside(twin, levels, points, seed):
+    layout = grid_layout(*levels)
+    table = random_table(layout, seed)
+    with using(twin):
+        got, want = (hash_grid(table, p, layout) for p in (points, points.clamp(0, 1)))
+        assert torch.equal(got, want)
+        grad = torch.randn(got.shape, generator=seeded(seed))
+        got, want = (backward(grad, p, layout) for p in (points, points.clamp(0, 1)))
+    assert torch.equal(got, want)
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_a_sink_gathers_what_autograd_would_get(twin):
+    points = torch.rand(3, 40, generator=seeded(0))
+    grad = torch.randn(MIXED.features, 40, generator=seeded(1))
+    table, sink = random_table(MIXED, 2).requires_grad_(), torch.zeros(MIXED.rows, 2)
+    with using(twin):
+        hash_grid(table, points, MIXED, sink=sink).backward(grad)
+        assert table.grad is None
+        once = sink.clone()
+        hash_grid(table, points, MIXED, sink=sink).backward(grad)
+        hash_grid(table, points, MIXED).backward(grad)
+    assert torch.equal(table.grad, once)
+    torch.testing.assert_close(sink, 2 * once)
+
+
+@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="one thread only")
+def test_the_number_of_threads_changes_nothing():
+    points = torch.rand(3, 1001, generator=seeded(0))
+    table, grad = random_table(MIXED, 0), torch.randn(MIXED.features, 1001, generator=seeded(1))
+    before, results = numba.get_num_threads(), []
+    for threads in (1, 2):
+        numba.set_num_threads(threads)
+        results.append((hash_grid(table, points, MIXED), backward(grad, points, MIXED)))
+    numba.set_num_threads(before)
+    assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
+
+
+@given(grid_settings())
+def test_levels_tile_the_table(levels):
+    layout = grid_layout(*levels)
+    assert layout.first == tuple(sum(layout.size[:i]) for i in range(len(layout.size)))
+    assert layout.rows == sum(layout.size)
+    for r, size, dense in zip(layout.resolution, layout.size, layout.dense, strict=True):
+        assert (size == (r + 1) ** 3) if dense else (size < (r + 1) ** 3)
+        assert dense or size & (size - 1) == 0
+
+
+def test_levels_grow_geometrically():
+    layout = grid_layout(16, 19, 16, 2048)
+    assert layout.resolution[0] == 16
+    assert layout.resolution[-1] == 2048
+    growth = 128 ** (1 / 15)
+    for level, r in enumerate(layout.resolution):
+        assert abs(r - 16 * growth**level) <= 0.5
+    assert grid_layout(1, 12, 7, 300).resolution == (7,)
+
+
+def test_bad_tables_are_refused():
+    points = torch.rand(3, 2)
+    with pytest.raises(ValueError, match=rf"table must be float32 \[{MIXED.rows}, 2\]"):
+        hash_grid(torch.zeros(MIXED.rows - 1, 2), points, MIXED)
+    with pytest.raises(ValueError, match="table must be float32"):
+        hash_grid(torch.zeros(MIXED.rows, 2, dtype=torch.float64), points, MIXED)

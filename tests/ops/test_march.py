@@ -1,0 +1,130 @@
+"""Laws of marching through an occupancy grid."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import SEEDS, grids, rays, seeded
+
+from orefield.ops.backend import using
+from orefield.ops.march import ENDED, entry_and_exit, march
+from orefield.types import PackedSamples, Rays
+
+STEPS = st.sampled_from([0.013, 0.1, 1.0])
+NEARS = st.sampled_from([0.0, 0.3, 2.5])
+TWINS = ["cpu", "definition"]
+
+
+def ray(origin: tuple[float, ...], direction: tuple[float, ...]) -> Rays:
+    d = torch.tensor([direction], dtype=torch.float32)
+    return Rays(torch.tensor([origin], dtype=torch.float32), d / d.norm())
+
+
+def same(one: PackedSamples, other: PackedSamples) -> bool:
+    return all(torch.equal(getattr(one, name), getattr(other, name)) for name in vars(one))
+
+
+@given(rays(), grids(), STEPS, NEARS, st.none() | SEEDS, st.sampled_from([1, 3, 1000]))
+def test_twin_keeps_exactly_the_samples_of_the_definition(rays, grid, dt, near, seed, limit):
+    jitter = None if seed is None else torch.rand(len(rays), generator=seeded(seed))
+    with using("definition"):
+        want, want_following = march(rays, grid, dt, near, jitter, limit=limit)
+    with using("cpu"):
+        got, following = march(rays, grid, dt, near, jitter, limit=limit)
+    assert same(got, want)
+    assert torch.equal(following, want_following)
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@given(rays=rays(), grid=grids(), dt=STEPS, limit=st.sampled_from([1, 2, 7]))
+def test_pieces_add_up_to_the_whole(twin, rays, grid, dt, limit):
+    """As when rendering: marched until no ray goes on, each piece from where the last one ended."""
+    with using(twin):
+        whole, ended = march(rays, grid, dt)
+        assert (ended == ENDED).all()
+        first = torch.zeros(len(rays), dtype=torch.int32)
+        found = [[] for _ in range(len(rays))]
+        left = torch.arange(len(rays))
+        while len(left):
+            part = Rays(rays.origins[left], rays.directions[left])
+            piece, following = march(part, grid, dt, first=first, limit=limit)
+            assert (piece.spans[:, 1] <= limit).all()
+            for i, r in enumerate(left.tolist()):
+                begin, count = piece.spans[i].tolist()
+                assert count == limit or following[i] == ENDED
+                found[r] += piece.t[begin : begin + count].tolist()
+            left, first = left[following != ENDED], following[following != ENDED]
+    assert [t for ts in found for t in ts] == whole.t.tolist()
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@given(rays=rays(), grid=grids(), dt=STEPS, near=NEARS)
+def test_samples_lie_where_they_should(twin, rays, grid, dt, near):
+    with using(twin):
+        samples, _ = march(rays, grid, dt, near)
+    ends = samples.spans.sum(1)
+    assert ends.tolist() == samples.spans[:, 1].cumsum(0).tolist()
+    assert (int(ends[-1]) if len(rays) else 0) == len(samples)
+    assert samples.ray.tolist() == torch.repeat_interleave(samples.spans[:, 1]).tolist()
+    assert (samples.dt == torch.tensor(dt)).all()
+    assert (samples.t >= near).all()
+    ray = samples.ray.long()
+    points = rays.origins[ray] + samples.t[:, None] * rays.directions[ray]
+    assert torch.equal(samples.positions, points.T)
+    # |t| < 20 here, so a position errs by 20 eps and a bit.
+    assert (samples.positions > -1e-5).all()
+    assert (samples.positions < 1 + 1e-5).all()
+    cell = (samples.positions * grid.shape[0]).long().clamp(0, grid.shape[0] - 1)
+    assert grid[cell[0], cell[1], cell[2]].all()
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@given(rays=rays(), dt=STEPS)
+def test_a_full_grid_is_sampled_evenly_from_face_to_face(twin, rays, dt):
+    with using(twin):
+        samples, _ = march(rays, torch.ones(4, 4, 4, dtype=torch.bool), dt)
+    entry, leave = entry_and_exit(rays, 0.0)
+    # Sample k exists while entry + (k + 1/2) dt < leave.
+    crossed = ((leave - entry) / dt).clamp(0, 1e6).double()
+    assert (samples.spans[:, 1] - crossed).abs().max() <= 0.5 + 1e-3 if len(rays) else True
+    gaps = samples.t.diff()[samples.ray.diff() == 0]
+    torch.testing.assert_close(gaps, torch.full_like(gaps, dt), rtol=0, atol=1e-5)
+
+
+def test_entry_and_exit_in_closed_form():
+    def crossing(origin, direction, near=0.0):
+        return tuple(float(v) for v in entry_and_exit(ray(origin, direction), near))
+
+    assert crossing((-1, 0.5, 0.5), (1, 0, 0)) == (1, 2)
+    assert crossing((0.5, 0.5, 3), (0, 0, -1)) == (2, 3)
+    assert crossing((0.5, 0.25, 0.5), (0, 1, 0)) == (0, 0.75)
+    assert crossing((-1, 0.5, 0.5), (1, 0, 0), near=1.5) == (1.5, 2)
+    assert crossing((-1, -1, -1), (1, 1, 1)) == pytest.approx((math.sqrt(3), 2 * math.sqrt(3)))
+    assert crossing((0.25, 0.0, -1), (0, 0, 1)) == (1, 2)  # in the plane of a face
+    for origin, direction in [
+        ((-1, 0.5, 0.5), (-1, 0, 0)),  # behind it
+        ((-1, 1.5, 0.5), (1, 0, 0)),  # beside it, parallel
+        ((-1, 0.5, 0.5), (1, 3, 0)),  # past it
+    ]:
+        entry, leave = crossing(origin, direction)
+        assert leave <= entry
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_jitter_moves_all_samples_of_a_ray_alike(twin):
+    rays, full = ray((-1, 0.5, 0.5), (1, 0, 0)), torch.ones(4, 4, 4, dtype=torch.bool)
+    with using(twin):
+        early, _ = march(rays, full, 0.25, jitter=torch.tensor([0.0]))
+        late, _ = march(rays, full, 0.25, jitter=torch.tensor([0.75]))
+    assert early.t.tolist() == [1, 1.25, 1.5, 1.75]
+    assert late.t.tolist() == [1.1875, 1.4375, 1.6875, 1.9375]
+
+
+def test_bad_grids_and_steps_are_refused():
+    rays, full = ray((-1, 0.5, 0.5), (1, 0, 0)), torch.ones(4, 4, 4, dtype=torch.bool)
+    with pytest.raises(ValueError, match="dt must be positive"):
+        march(rays, full, 0.0)
+    with pytest.raises(ValueError, match="limit at least 1"):
+        march(rays, full, 0.1, limit=0)

@@ -1,0 +1,138 @@
+"""Laws of the Instant-NGP field."""
+
+import pytest
+import torch
+from strategies import seeded
+
+from orefield.config import FieldConfig
+from orefield.fields import make_field
+from orefield.fields.ngp import NgpField
+from orefield.ops.composite import LARGEST_LOG_DENSITY
+
+SMALL = {"levels": 4, "log2_table": 9, "coarsest": 4, "finest": 40, "width": 16}
+
+
+def field(precision: str = "fp32", seed: int = 0) -> NgpField:
+    """A small field whose table is no longer near zero, so that positions matter."""
+    made = make_field(FieldConfig(precision=precision, **SMALL), seed)
+    assert isinstance(made, NgpField)
+    made.table.data.mul_(1e4)
+    return made
+
+
+def batch(rays: int = 5, each: int = 20) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Positions, unit directions and the ray of each sample."""
+    generator = seeded(1)
+    directions = torch.randn(rays, 3, generator=generator)
+    directions /= directions.norm(dim=1, keepdim=True)
+    ray = torch.arange(rays, dtype=torch.int32).repeat_interleave(each)
+    return torch.rand(3, rays * each, generator=generator), directions, ray
+
+
+def outputs(net: NgpField, part: slice = slice(None)) -> torch.Tensor:
+    positions, directions, ray = batch()
+    return net(positions[:, part], net.directions(directions), ray[part])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_density_is_the_first_output_exponentiated(precision):
+    net = field(precision)
+    raw, density = outputs(net), net.density(batch()[0])
+    assert raw.dtype == density.dtype == torch.float32
+    torch.testing.assert_close(density, raw[:, 0].detach().exp(), rtol=1e-5, atol=0)
+    assert not density.requires_grad
+
+
+def test_density_is_the_same_from_everywhere_and_colour_is_not():
+    net = field()
+    positions, directions, ray = batch()
+    one, other = (net(positions, net.directions(d), ray) for d in (directions, -directions))
+    assert torch.equal(one[:, 0], other[:, 0])
+    assert ((one - other)[:, 1:].abs() > 1e-4).any(1).all()
+
+
+def test_each_sample_is_seen_along_its_own_ray():
+    net = field()
+    positions, directions, ray = batch()
+    codes, order = net.directions(directions), torch.tensor([3, 0, 4, 1, 2])
+    moved = net(positions, codes[order], order.argsort().int()[ray.long()])
+    assert torch.equal(moved, net(positions, codes, ray))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_sample_does_not_depend_on_its_batch(precision):
+    """Hence the second forward of mining, over the kept samples, repeats the first."""
+    net = field(precision)
+    whole, part = outputs(net), outputs(net, slice(13, 57))
+    torch.testing.assert_close(part, whole[13:57], rtol=1e-5, atol=1e-5)
+
+
+def test_bf16_agrees_with_fp32_to_its_precision():
+    exact, rough = outputs(field("fp32")), outputs(field("bf16"))
+    # Five roundings to 8 bits on the way, of values that the layers keep about as large.
+    assert (rough - exact).abs().max() < 5 * 2**-8 * exact.abs().max()
+    assert not torch.equal(rough, exact)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_every_parameter_learns_in_fp32(precision):
+    net = field(precision)
+    outputs(net).square().sum().backward()
+    for name, parameter in net.named_parameters():
+        assert parameter.dtype == parameter.grad.dtype == torch.float32
+        assert (parameter.grad != 0).any(), name
+
+
+def test_gradients_are_the_slopes():
+    """Along each parameter's own gradient, by central differences."""
+    net = field()
+    outputs(net).square().mean().backward()
+    for parameter in net.parameters():
+        direction = parameter.grad / parameter.grad.norm()
+        values = []
+        for step in (-1e-3, 1e-3):
+            parameter.data.add_(direction, alpha=step)
+            values.append(float(outputs(net).detach().double().square().mean()))
+            parameter.data.sub_(direction, alpha=step)
+        slope = (values[1] - values[0]) / 2e-3
+        assert slope == pytest.approx(float(parameter.grad.norm()), rel=2e-2)
+
+
+def test_a_sink_takes_the_tables_gradient_from_autograd():
+    net = field("bf16")
+    outputs(net).square().sum().backward()
+    usual, net.table.grad = net.table.grad, None
+    net.sink = torch.zeros_like(net.table)
+    outputs(net).square().sum().backward()
+    assert net.table.grad is None
+    assert torch.equal(net.sink, usual)
+
+
+def test_no_samples_give_no_outputs():
+    net = field()
+    raw = outputs(net, slice(0, 0))
+    assert raw.shape == (0, 4)
+    raw.sum().backward()
+    assert net.density(torch.zeros(3, 0)).shape == (0,)
+
+
+def test_density_stays_finite():
+    net = field()
+    net.density2.data[0] = 1e30
+    largest = torch.tensor(LARGEST_LOG_DENSITY).exp()
+    density = net.density(batch()[0])
+    torch.testing.assert_close(density.max(), largest)
+    assert torch.isfinite(density).all()
+
+
+def test_the_seed_decides_the_parameters():
+    one, same, other = (make_field(FieldConfig(**SMALL), seed).state_dict() for seed in (1, 1, 2))
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not any(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_fresh_field_is_thin_fog():
+    """Near density 1 everywhere, so light passes the cube and every sample gets a gradient."""
+    net = make_field(FieldConfig(**SMALL), 0)
+    density = net.density(batch()[0])
+    assert ((density > 0.9) & (density < 1.1)).all()

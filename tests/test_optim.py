@@ -1,0 +1,77 @@
+"""Laws of the optimiser of a field: the table by touched rows, everything else by torch."""
+
+import torch
+from strategies import seeded
+
+from orefield.config import FieldConfig
+from orefield.fields import make_field
+from orefield.fields.ngp import NgpField
+from orefield.ops.adam import BETAS, EPSILON
+from orefield.optim import Optimiser
+
+CONFIG = FieldConfig(levels=4, log2_table=9, coarsest=4, finest=40, width=16, precision="fp32")
+
+
+def learn(field: NgpField, seed: int) -> None:
+    """Gradients of a loss over a few random samples."""
+    generator = seeded(seed)
+    positions = torch.rand(3, 50, generator=generator)
+    directions = torch.nn.functional.normalize(torch.randn(50, 3, generator=generator))
+    raw = field(positions, field.directions(directions), torch.arange(50))
+    (raw - torch.tensor([1.0, 2.0, 0.0, -2.0])).square().mean().backward()
+
+
+def train(field: NgpField, optimiser: Optimiser, steps: range) -> None:
+    for step in steps:
+        learn(field, step)
+        optimiser.step(0.01)
+
+
+def parameters(field: NgpField) -> list[torch.Tensor]:
+    return [p.detach().clone() for p in field.parameters()]
+
+
+def test_every_dense_parameter_moves_as_torch_moves_it():
+    ours, theirs = make_field(CONFIG, 0), make_field(CONFIG, 0)
+    optimiser = Optimiser(ours)
+    adam = torch.optim.Adam(theirs.parameters(), lr=0.01, betas=BETAS, eps=EPSILON)
+    learn(ours, 0)
+    learn(theirs, 0)
+    touched = (theirs.table.grad != 0).any(1)
+    optimiser.step(0.01)
+    adam.step()
+    for (name, one), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5, msg=name)
+    fresh = make_field(CONFIG, 0).table
+    assert ((ours.table != fresh).any(1) == touched).all()
+    assert 0 < touched.sum() < len(touched)
+
+
+def test_gradients_are_cleared():
+    """A second step without a backward pass between moves nothing."""
+    field = make_field(CONFIG, 0)
+    optimiser = Optimiser(field)
+    train(field, optimiser, range(2))
+    before = parameters(field)
+    optimiser.step(0.01)
+    assert all(torch.equal(a, b) for a, b in zip(before, parameters(field), strict=True))
+
+
+def test_the_loss_falls():
+    field = make_field(CONFIG, 0)
+    optimiser = Optimiser(field)
+    train(field, optimiser, range(200))
+    raw = field(torch.rand(3, 50), field.directions(torch.eye(3)), torch.zeros(50).int())
+    assert (raw - torch.tensor([1.0, 2.0, 0.0, -2.0])).abs().mean() < 0.1
+
+
+def test_a_restored_optimiser_goes_on_exactly():
+    field, other = make_field(CONFIG, 0), make_field(CONFIG, 0)
+    optimiser, restored = Optimiser(field), Optimiser(other)
+    train(field, optimiser, range(3))
+    other.load_state_dict(field.state_dict())
+    restored.restore({k: v.clone() for k, v in optimiser.state().items()}, 3)
+    train(field, optimiser, range(3, 6))
+    train(other, restored, range(3, 6))
+    pairs = zip(parameters(field), parameters(other), strict=True)
+    assert all(torch.equal(one, same) for one, same in pairs)

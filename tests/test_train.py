@@ -1,0 +1,224 @@
+"""Laws of training, on a scene of a few hundred pixels."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable
+from typing import get_args
+
+import pytest
+import torch
+from strategies import packed, seeded
+
+from orefield.bench.memory import saved_for_backward
+from orefield.config import MiningConfig, Rule, RunConfig
+from orefield.ops.composite import Pixels, composite
+from orefield.scenes import Scene
+from orefield.train import StepStats, Trainer, fit, pixel_gradient, warm_up
+from orefield.types import PackedSamples
+
+RULES = get_args(Rule)
+Make = Callable[..., Trainer]
+
+
+@pytest.fixture
+def make(tiny_scene: Scene, tiny_config: RunConfig) -> Make:
+    """Trainers on the tiny scene: `rule` of mining, changes to the run and to the optimiser."""
+
+    def trainer(rule: Rule = "threshold", optim: dict | None = None, **changes) -> Trainer:
+        mining = changes.pop("mining", MiningConfig(rule=rule))
+        changes = {"steps": 200, "mining": mining, **changes}
+        optimiser = dataclasses.replace(tiny_config.optim, **(optim or {}))
+        return Trainer(tiny_scene, dataclasses.replace(tiny_config, optim=optimiser, **changes))
+
+    return trainer
+
+
+def run(trainer: Trainer, steps: int) -> list[StepStats]:
+    return [trainer.advance() for _ in range(steps)]
+
+
+def snapshot(trainer: Trainer) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in trainer.state()[0].items()}
+
+
+def parameters(trainer: Trainer) -> dict[str, torch.Tensor]:
+    return {n: v for n, v in snapshot(trainer).items() if n.startswith("field.")}
+
+
+def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[n], other[n]) for n in one)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_seed_decides_the_run(make: Make, rule: Rule) -> None:
+    states = []
+    for seed in (3, 3, 4):
+        trainer = make(rule, seed=seed)
+        run(trainer, 30)
+        states.append(snapshot(trainer))
+    assert equal(states[0], states[1])
+    assert not equal(states[0], states[2])
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_trains(make: Make, rule: Rule) -> None:
+    stats = run(make(rule, seed=1), 120)
+    early, late = (sum(s.loss for s in part) / 10 for part in (stats[:10], stats[-10:]))
+    assert late < 0.35 * early
+    assert all(0 < s.kept <= s.marched for s in stats)
+    if rule != "plain":
+        assert stats[-1].kept < 0.9 * stats[-1].marched
+
+
+def test_keeping_everything_is_plain_training_bit_for_bit(make: Make) -> None:
+    """While light reaches every sample, `pruned` keeps them all."""
+    trainers = make("plain"), make("pruned")
+    for _ in range(5):
+        plain, pruned = (trainer.advance() for trainer in trainers)
+        assert pruned.kept == pruned.marched
+        assert plain.loss == pruned.loss
+    assert equal(*(parameters(trainer) for trainer in trainers))
+
+
+def test_dropping_samples_without_a_gradient_is_plain_training(make: Make) -> None:
+    """To rounding: sums over fewer terms. Adam's first step is as long as its learning rate in
+    every coordinate, so what is compared is where it went."""
+    moved = []
+    for mining in (MiningConfig(rule="plain"), MiningConfig(rule="threshold", c=0.0)):
+        trainer = make(mining=mining, optim={"warmup": 0})
+        before = parameters(trainer)
+        run(trainer, 1)
+        after = parameters(trainer)
+        moved.append({name: after[name] - before[name] for name in before})
+    for name, plain in moved[0].items():
+        same = (moved[1][name] - plain).abs() < 1e-3 * plain.abs().max()
+        assert same.float().mean() > 0.99, name
+
+
+@pytest.mark.parametrize("rule", ["plain", "hsm", "threshold", "poisson"])
+def test_stop_and_resume_equals_an_uninterrupted_run(make: Make, rule: Rule) -> None:
+    whole = make(rule)
+    run(whole, 13)
+    tensors, facts = snapshot(whole), json.loads(json.dumps(whole.state()[1]))
+    rest = run(whole, 13)
+    resumed = make(rule, seed=99)
+    resumed.restore(tensors, facts)
+    assert resumed.step == 13
+    assert [s._replace(seconds=0) for s in run(resumed, 13)] == [
+        s._replace(seconds=0) for s in rest
+    ]
+    assert equal(snapshot(whole), snapshot(resumed))
+    assert resumed.seconds > facts["seconds"]
+
+
+@pytest.mark.parametrize("rule", ["plain", "threshold"])
+def test_a_step_that_is_not_finite_is_skipped_and_counted(make: Make, rule: Rule) -> None:
+    trainer = make(rule)
+    run(trainer, 3)
+    trainer.field.density1.data[0, 0] = torch.nan
+    before = parameters(trainer)
+    stats = trainer.advance()
+    assert math.isnan(stats.loss)
+    assert math.isnan(stats.psnr)
+    assert stats.kept == 0
+    assert trainer.skipped == 1
+    after = parameters(trainer)
+    assert all(torch.equal(before[n].nan_to_num(), after[n].nan_to_num()) for n in before)
+    assert sum(int(v.isnan().sum()) for v in after.values()) == 1
+
+
+def test_training_goes_on_after_a_skipped_step(make: Make) -> None:
+    """One photograph's worth of bad luck is not the end: no NaN is left in any state."""
+    trainer = make()
+    run(trainer, 3)
+    good = float(trainer.field.colour3.data[0, 0])
+    trainer.field.colour3.data[0, 0] = torch.inf
+    trainer.advance()
+    trainer.field.colour3.data[0, 0] = good
+    stats = run(trainer, 40)
+    assert all(math.isfinite(s.loss) for s in stats)
+    assert stats[-1].loss < stats[0].loss
+
+
+def test_learning_rate_warms_up_and_ends_where_it_should_by_steps(make: Make) -> None:
+    trainer = make(steps=40, optim={"lr": 0.02, "lr_final": 0.25, "warmup": 8})
+    rates = [stats.lr for stats in fit(trainer)]
+    assert len(rates) == 40
+    decay = [0.25 ** (step / 40) for step in range(40)]
+    rise = [min((step + 1) / 8, 1) for step in range(40)]
+    assert rates == pytest.approx([0.02 * a * b for a, b in zip(rise, decay, strict=True)])
+    assert trainer.lr() == pytest.approx(0.02 * 0.25)
+
+
+def test_learning_rate_follows_the_clock_where_the_budget_is_time(make: Make) -> None:
+    trainer = make(steps=0, seconds=100.0, optim={"lr": 0.02, "lr_final": 0.25, "warmup": 1})
+    for seconds, want in [(0.0, 0.02), (50.0, 0.01), (100.0, 0.005), (170.0, 0.005)]:
+        trainer.seconds = seconds
+        assert trainer.lr() == pytest.approx(want)
+        assert trainer.progress() == min(seconds / 100, 1)
+    assert list(fit(trainer)) == []
+
+
+def test_fit_ends_with_the_time(make: Make) -> None:
+    trainer = make(steps=0, seconds=0.3)
+    stats = list(fit(trainer))
+    assert stats[-2].seconds < 0.3 <= stats[-1].seconds
+    assert [s.step for s in stats] == list(range(1, len(stats) + 1))
+    assert sum(trainer.stages.values()) <= trainer.seconds
+
+
+def test_rays_adapt_to_the_target_number_of_samples(make: Make) -> None:
+    for target in (500, 4000):
+        stats = run(make(optim={"samples": target}), 60)
+        late = [s.marched for s in stats[-20:]]
+        assert sum(late) / 20 == pytest.approx(target, rel=0.25)
+        for s, following in zip(stats, stats[1:], strict=False):
+            assert s.rays / 2 <= following.rays <= 2 * s.rays
+
+
+@pytest.mark.parametrize("background", ["random", "white", "black"])
+def test_pixel_gradient_equals_autograd(background: str) -> None:
+    case = packed([3, 0, 1, 5, 0], "fog").double()
+    raw = case.raw.requires_grad_()
+    target = torch.rand(5, 3, generator=seeded(), dtype=torch.float64)
+    behind = {"random": torch.rand_like(target)}.get(background, torch.ones_like(target))
+    behind = behind * (background != "black")
+    ray = torch.repeat_interleave(case.spans[:, 1])
+    samples = PackedSamples(torch.zeros(3, len(ray)), case.t, case.dt, ray, case.spans)
+    loss, grad, light = pixel_gradient(raw.detach(), samples, target, behind)
+
+    pixels: Pixels = composite(*case)
+    rendered = pixels.colour + (1 - pixels.opacity)[:, None] * behind
+    error = (rendered - target).square().mean()
+    error.backward()
+    assert loss == pytest.approx(float(error), rel=1e-12)
+    torch.testing.assert_close(grad, raw.grad, rtol=1e-12, atol=1e-14)
+    # The light that reaches a sample: all that the samples before it let through.
+    x = case.raw[:, 0].detach().exp() * case.dt
+    for first, count in case.spans.tolist():
+        part = slice(first, first + count)
+        torch.testing.assert_close(light[part], torch.exp(x[part] - x[part].cumsum(0)))
+
+
+def test_a_mined_step_holds_half_of_plains_bytes_at_most(make: Make) -> None:
+    held = {}
+    for rule in ("plain", "threshold"):
+        trainer = make(rule, optim={"samples": 4096})
+        run(trainer, 150)
+        with saved_for_backward(trainer.field.parameters()) as memory:
+            stats = trainer.advance()
+        held[rule] = memory.saved / stats.marched
+    assert 0 < held["threshold"] <= 0.5 * held["plain"]
+
+
+def test_warming_up_leaves_no_trace(tiny_scene: Scene, tiny_config: RunConfig) -> None:
+    assert warm_up(tiny_scene, tiny_config) > 0
+    state = torch.get_rng_state()
+    trainers = [Trainer(tiny_scene, tiny_config)]
+    run(trainers[0], 5)
+    warm_up(tiny_scene, tiny_config)
+    trainers.append(Trainer(tiny_scene, tiny_config))
+    run(trainers[1], 5)
+    assert equal(*(snapshot(trainer) for trainer in trainers))
+    assert torch.equal(torch.get_rng_state(), state)
