@@ -84,7 +84,7 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     parser.add_argument("--rules", nargs="+", default=["plain", "threshold"])
     parser.add_argument("--pixels", type=int, default=32_768, help="per step")
     parser.add_argument("--width", type=int, default=128)
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=200)
     args = parser.parse_args(argv)
 
     image = photo(args.image, args.size) if args.image else drawn(args.size)

@@ -37,7 +37,9 @@ class SceneConfig:
     def __post_init__(self) -> None:
         _require(self.downscale >= 1, "scene.downscale", "at least 1", self.downscale)
         _require(self.holdout >= 2, "scene.holdout", "at least 2", self.holdout)
-        _require(self.max_test_views >= 0, "scene.max_test_views", "at least 0", self.max_test_views)
+        _require(
+            self.max_test_views >= 0, "scene.max_test_views", "at least 0", self.max_test_views
+        )
         _require(self.box_scale > 0, "scene.box_scale", "positive", self.box_scale)
 
 
@@ -119,7 +121,12 @@ class MiningConfig:
         _require(self.c >= 0, "mining.c", "at least 0", self.c)
         _require(0 <= self.budget <= 1, "mining.budget", "in [0, 1]", self.budget)
         _require(0 <= self.alpha <= 1, "mining.alpha", "in [0, 1]", self.alpha)
-        _require(0 < self.smallest <= self.largest <= 1, "mining.smallest", "in (0, largest]", self.smallest)
+        _require(
+            0 < self.smallest <= self.largest <= 1,
+            "mining.smallest",
+            "in (0, largest]",
+            self.smallest,
+        )
 
 
 @dataclass(frozen=True)

@@ -146,23 +146,26 @@ class Trainer:
         """Gradients of this batch into the parameters; the loss and the number of samples kept."""
         plain = self.config.mining.rule == "plain"
         codes = self.field.directions(rays.directions)
+        positions, ray = samples.positions, samples.ray
         with torch.set_grad_enabled(plain):
-            raw = self.field(samples.positions, codes, samples.ray)
+            known = None if plain else self.field.encode(positions)
+            raw = self.field(positions, codes, ray, known)
         self._mark("forward")
         loss, grad, behind = pixel_gradient(raw.detach(), samples, target, background)
         self._mark("composite")
         if not math.isfinite(loss):
             self.skipped += 1
             return loss, 0
+        if known is None:
+            raw.backward(grad)
+            self._mark("backward")
+            return loss, len(samples)
         selection = self._select(grad, behind)
         self._mark("select")
         kept = selection.kept
-        if plain:
-            raw.backward(grad)
-        elif len(kept):
-            again = self.field(samples.positions[:, kept], codes, samples.ray[kept])
-            chosen = grad[kept]
-            again.backward(chosen if selection.weight is None else chosen * selection.weight[:, None])
+        if len(kept):
+            again = self.field(positions[:, kept], codes, ray[kept], known[:, kept])
+            again.backward(weighted(grad[kept], selection.weight))
         self._mark("backward")
         return loss, len(kept)
 
@@ -201,6 +204,13 @@ def pixel_gradient(
     opacity = -(e * background).sum(1)
     grad = composite_backward(tape, raw, samples.t, samples.spans, e, opacity)
     return float((error * error).mean()), grad, tape.behind + tape.weights
+
+
+def weighted(
+    grad: Float[Tensor, "samples 4"], weight: Float[Tensor, " samples"] | None
+) -> Float[Tensor, "samples 4"]:
+    """Each sample's gradient times its weight; None stands for ones."""
+    return grad if weight is None else grad * weight[:, None]
 
 
 def fit(trainer: Trainer) -> Iterator[StepStats]:

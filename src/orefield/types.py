@@ -8,7 +8,7 @@ CPU kernels read whole rows.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -56,6 +56,7 @@ Density = Callable[[Float[Tensor, "3 points"]], Float[Tensor, " points"]]
 """Density per scene unit at positions in the unit cube, evaluated without a graph."""
 
 
+@runtime_checkable
 class Field(Protocol):
     """What is there: raw colour and density at positions, seen along directions."""
 
@@ -63,13 +64,22 @@ class Field(Protocol):
         """Encode unit directions once per ray."""
         ...
 
+    def encode(self, positions: Float[Tensor, "3 samples"]) -> Float[Tensor, "features samples"]:
+        """Features of positions, without those of directions: the first stage of `__call__`."""
+        ...
+
     def __call__(
         self,
         positions: Float[Tensor, "3 samples"],
         codes: Float[Tensor, "rays code"],
         ray: Int[Tensor, " samples"],
+        known: Float[Tensor, "features samples"] | None = None,
     ) -> Float[Tensor, "samples 4"]:
-        """Raw outputs before activation: (log density, red, green, blue logits)."""
+        """Raw outputs before activation: (log density, red, green, blue logits).
+
+        `known` are the features `encode` gave for these positions and the present parameters: they
+        are not computed again, and get the same gradients.
+        """
         ...
 
     def density(self, positions: Float[Tensor, "3 points"]) -> Float[Tensor, " points"]:
@@ -77,6 +87,7 @@ class Field(Protocol):
         ...
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """Decides where along each ray to look."""
 

@@ -459,8 +459,9 @@ def test_two_processes_get_the_gradients_of_one(tmp_path):
         for rank in range(2)
     ]
     try:
-        answers = [worker.communicate(timeout=60)[1] for worker in workers]
+        answers = [worker.communicate(timeout=120)[1] for worker in workers]
     finally:
         for worker in workers:
             worker.kill()
+            worker.wait()
     assert [worker.returncode for worker in workers] == [0, 0], "\n".join(answers)

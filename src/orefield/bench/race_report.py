@@ -92,7 +92,9 @@ def markdown(summary: dict[str, Facts], seconds: float) -> str:
     for rule, row in summary.items():
         values = [row["psnr"][str(q)] for q in _QUARTERS] + [row["test_psnr"]]
         psnr = " | ".join(f"{v['mean']:.2f} [{v['min']:.2f}, {v['max']:.2f}]" for v in values)
-        times = ", ".join("–" if t is None else f"{t:.0f}" for t in row["seconds_to_plain"].values())
+        times = ", ".join(
+            "–" if t is None else f"{t:.0f}" for t in row["seconds_to_plain"].values()
+        )
         peak = "n/a" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 2**20:.0f} MiB"
         lines.append(
             f"| {rule} | {psnr} | {times} | {row['steps']['mean']:.0f} "
@@ -119,7 +121,9 @@ def plot_race(path: Path, arms: Sequence[Facts], title: str) -> None:
     figure = Figure(figsize=(11, 4.2), dpi=130, layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     rules = list(dict.fromkeys(arm["rule"] for arm in arms))
-    for axes, key, label in zip(panels, ("seconds", "steps"), ("training seconds", "steps"), strict=True):
+    for axes, key, label in zip(
+        panels, ("seconds", "steps"), ("training seconds", "steps"), strict=True
+    ):
         for arm in arms:
             colour = f"C{rules.index(arm['rule'])}"
             x, y = ([p[k] for p in arm["points"]] for k in (key, "psnr"))

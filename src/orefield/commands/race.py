@@ -67,7 +67,9 @@ def run(args: Args) -> int:
     about = {**protocol(scene, source, config), "measured": measured, "config": to_dict(config)}
     del about["rule"], about["seed"]
     write_json(args.out / "race.json", {"protocol": about, "summary": summary, "arms": arms})
-    tables = f"{markdown(summary, config.seconds)}\n\nMilliseconds per step:\n\n{stage_table(summary)}\n"
+    tables = (
+        f"{markdown(summary, config.seconds)}\n\nMilliseconds per step:\n\n{stage_table(summary)}\n"
+    )
     (args.out / "table.md").write_text(tables, encoding="utf-8")
     title = f"{scene.name}: {args.seeds} seed(s), {config.seconds:g} s of training each"
     plot_race(args.out / "race.png", arms, title)

@@ -56,14 +56,19 @@ class FrequencyField(nn.Module):
         """Encode unit directions once per ray."""
         return frequency_encoding(directions, DIRECTION_OCTAVES)
 
+    def encode(self, positions: Float[Tensor, "3 samples"]) -> Float[Tensor, "features samples"]:
+        """The sine encoding of positions, which `forward` takes back as `known`."""
+        return frequency_encoding(2 * positions.T - 1, POSITION_OCTAVES).T
+
     def forward(
         self,
         positions: Float[Tensor, "3 samples"],
         codes: Float[Tensor, "rays code"],
         ray: Int[Tensor, " samples"],
+        known: Float[Tensor, "features samples"] | None = None,
     ) -> Float[Tensor, "samples 4"]:
         """Raw outputs (log density, red, green, blue logits) at positions in the unit cube."""
-        h = self._activations(positions)
+        h = self._activations(self.encode(positions) if known is None else known)
         with self._autocast(positions):
             code = codes[ray].to(h.dtype)
             hidden = F.relu(self.colour_hidden(torch.cat([self.feature(h), code], dim=1)))
@@ -73,11 +78,13 @@ class FrequencyField(nn.Module):
     @torch.no_grad()
     def density(self, positions: Float[Tensor, "3 points"]) -> Float[Tensor, " points"]:
         """Density per scene unit, without a graph."""
-        return self._log_density(self._activations(positions)).squeeze(1).exp()
+        return self._log_density(self._activations(self.encode(positions))).squeeze(1).exp()
 
-    def _activations(self, positions: Float[Tensor, "3 samples"]) -> Float[Tensor, "samples width"]:
-        encoded = frequency_encoding(2 * positions.T - 1, POSITION_OCTAVES)
-        with self._autocast(positions):
+    def _activations(
+        self, features: Float[Tensor, "features samples"]
+    ) -> Float[Tensor, "samples width"]:
+        encoded = features.T
+        with self._autocast(encoded):
             if self.precision == "bf16":
                 encoded = encoded.bfloat16()
             h = encoded

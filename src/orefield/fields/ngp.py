@@ -47,17 +47,22 @@ class NgpField(nn.Module):
         """Spherical harmonics, 16 per ray."""
         return spherical_harmonics(directions).to(self.dtype)
 
+    def encode(self, positions: Float[Tensor, "3 samples"]) -> Float[Tensor, "features samples"]:
+        """Hash-grid features, which `forward` takes back as `known`."""
+        return hash_grid(self.table, positions, self.layout, self.dtype)
+
     def forward(
         self,
         positions: Float[Tensor, "3 samples"],
         codes: Float[Tensor, "rays code"],
         ray: Int[Tensor, " samples"],
+        known: Float[Tensor, "features samples"] | None = None,
     ) -> Float[Tensor, "samples 4"]:
         """Raw outputs (log density, three colour logits), fp32."""
         samples = len(ray)
-        positions, ray = pad(positions, (0, -samples % _ROWS)), pad(ray, (0, -samples % _ROWS))
-        out = linear(self._hidden(positions).float(), self.density2)
-        x = torch.cat([out.to(self.dtype), codes.index_select(0, ray)], 1)
+        features = hash_grid(self.table, positions, self.layout, self.dtype, self.sink, known)
+        out = linear(self._hidden(features).float(), self.density2)
+        x = torch.cat([out.to(self.dtype), codes.index_select(0, padded(ray))], 1)
         x = linear(x, self.colour1.to(self.dtype)).relu_()
         x = linear(x, self.colour2.to(self.dtype)).relu_()
         rgb = linear(x, self.colour3.to(self.dtype)).float()
@@ -66,10 +71,13 @@ class NgpField(nn.Module):
     @torch.no_grad()
     def density(self, positions: Float[Tensor, "3 points"]) -> Float[Tensor, " points"]:
         """Density per scene unit."""
-        padded = pad(positions, (0, -positions.shape[1] % _ROWS))
-        log = self._hidden(padded).float() @ self.density2[0]
+        log = self._hidden(self.encode(positions)).float() @ self.density2[0]
         return log[: positions.shape[1]].clamp_(max=LARGEST_LOG_DENSITY).exp_()
 
-    def _hidden(self, positions: Tensor) -> Tensor:
-        features = hash_grid(self.table, positions, self.layout, self.dtype, self.sink)
-        return linear(features.T, self.density1.to(self.dtype)).relu_()
+    def _hidden(self, features: Tensor) -> Tensor:
+        return linear(padded(features).T, self.density1.to(self.dtype)).relu_()
+
+
+def padded(x: Tensor) -> Tensor:
+    """x with zeros up to the next multiple of `_ROWS` along its last axis."""
+    return pad(x, (0, -x.shape[-1] % _ROWS))

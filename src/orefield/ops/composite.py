@@ -61,9 +61,7 @@ def definition(
         weights.append(w)
     if not colour:
         return Pixels(raw.new_zeros(0, 3), raw.new_zeros(0), raw.new_zeros(0), raw.new_zeros(0))
-    return Pixels(
-        torch.stack(colour), torch.stack(opacity), torch.stack(depth), torch.cat(weights)
-    )
+    return Pixels(torch.stack(colour), torch.stack(opacity), torch.stack(depth), torch.cat(weights))
 
 
 def composite(

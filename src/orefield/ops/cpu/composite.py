@@ -65,7 +65,9 @@ def forward(raw, t, dt, spans):
 
 def backward(tape, raw, t, spans, colour, opacity, depth, weights):
     raw, t = raw.detach().contiguous(), t.contiguous()
-    grads = [None if g is None else g.contiguous().numpy() for g in (colour, opacity, depth, weights)]
+    grads = [
+        None if g is None else g.contiguous().numpy() for g in (colour, opacity, depth, weights)
+    ]
     out = torch.empty_like(raw)
     saved = [v.contiguous().numpy() for v in tape]
     _backward(raw.numpy(), t.numpy(), spans.numpy(), *saved, *grads, out.numpy())

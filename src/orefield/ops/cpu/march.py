@@ -1,7 +1,8 @@
 """Numba twin of marching: find each ray's sample numbers, prefix sum, write.
 
-An empty cell is skipped in one leap. The leap lands one step short of the cell's far side and tests again, so that
-rounding can never skip a sample which the definition keeps. No fastmath here: cells must agree bit for bit.
+An empty cell is skipped in one leap, and so is an empty block of 4^3 cells. A leap lands short of the far side and
+tests again, so that rounding can never skip a sample which the definition keeps. No fastmath here: cells must agree
+bit for bit.
 """
 
 import numpy as np
@@ -12,6 +13,7 @@ from orefield.types import PackedSamples
 
 _ENDED = np.int32(-1)
 _FAR = np.float32(1e30)
+_BLOCK = 4
 
 
 @njit(inline="always")
@@ -29,9 +31,25 @@ def _cell(x, res):
 
 
 @njit(parallel=True, cache=True)
-def _find(o, d, entry, leave, occupied, dt, jitter, first, limit, ks, counts, following):
+def _blocks(occupied):
+    """Whether any cell of a block of 4^3 is occupied; the last block may be cut."""
+    res = len(occupied)
+    n = (res + _BLOCK - 1) // _BLOCK
+    any_in = np.zeros((n, n, n), np.bool_)
+    for x in prange(n):
+        for i in range(x * _BLOCK, min((x + 1) * _BLOCK, res)):
+            for j in range(res):
+                for k in range(res):
+                    if occupied[i, j, k]:
+                        any_in[x, j // _BLOCK, k // _BLOCK] = True
+    return any_in
+
+
+@njit(parallel=True, cache=True)
+def _find(o, d, entry, leave, occupied, blocks, dt, jitter, first, limit, ks, counts, following):
     res, rays = occupied.shape[0], len(o)
     width = np.float32(1) / np.float32(res)
+    block_width = np.float32(_BLOCK) * width
     for r in prange(rays):
         k, count = first[r], np.int32(0)
         following[r] = _ENDED
@@ -52,10 +70,13 @@ def _find(o, d, entry, leave, occupied, dt, jitter, first, limit, ks, counts, fo
                 count += np.int32(1)
                 k += np.int32(1)
             else:
+                side = width
+                if not blocks[cx // _BLOCK, cy // _BLOCK, cz // _BLOCK]:
+                    cx, cy, cz, side = cx // _BLOCK, cy // _BLOCK, cz // _BLOCK, block_width
                 ahead = min(
-                    _leap(x, d[r, 0], cx, ix, width),
-                    _leap(y, d[r, 1], cy, iy, width),
-                    _leap(z, d[r, 2], cz, iz, width),
+                    _leap(x, d[r, 0], cx, ix, side),
+                    _leap(y, d[r, 1], cy, iy, side),
+                    _leap(z, d[r, 2], cz, iz, side),
                 )
                 k += max(np.int32(ahead / dt), np.int32(1))
         counts[r] = count
@@ -82,7 +103,10 @@ def march(rays, entry, leave, occupied, dt, jitter, first, limit):
     # Pages of this scratch that no ray reaches are never touched, hence never paid for.
     ks = np.empty((n, min(limit, longest)), np.int32)
     counts, following = np.zeros(n, np.int32), np.empty(n, np.int32)
-    _find(o, d, entry, leave, occupied.numpy(), step, jitter, first, limit, ks, counts, following)
+    cells = occupied.numpy()
+    _find(
+        o, d, entry, leave, cells, _blocks(cells), step, jitter, first, limit, ks, counts, following
+    )
     ends = counts.cumsum(dtype=np.int64)
     samples = int(ends[-1]) if n else 0
     spans = np.stack([ends - counts, counts], 1).astype(np.int32)
