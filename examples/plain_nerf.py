@@ -93,7 +93,7 @@ def arguments(lr: float) -> argparse.ArgumentParser:
     parser.add_argument("scene", help="a scene's folder, or the name of an embedded scene")
     parser.add_argument("--downscale", type=int, default=4, help="makes 400 pixels 100")
     parser.add_argument("--rules", nargs="+", default=["plain", "threshold"])
-    parser.add_argument("--rays", type=int, default=512, help="per step")
+    parser.add_argument("--rays", type=int, default=384, help="per step")
     parser.add_argument("--samples", type=int, default=64, help="per ray")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--lr", type=float, default=lr)

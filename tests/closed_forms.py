@@ -18,11 +18,15 @@ class Ball:
     def directions(self, directions: Float[Tensor, "rays 3"]) -> Float[Tensor, "rays code"]:
         return directions
 
+    def encode(self, positions: Float[Tensor, "3 samples"]) -> Float[Tensor, "3 samples"]:
+        return positions
+
     def __call__(
         self,
         positions: Float[Tensor, "3 samples"],
         codes: Float[Tensor, "rays code"],
         ray: Int[Tensor, " samples"],
+        known: Float[Tensor, "3 samples"] | None = None,
     ) -> Float[Tensor, "samples 4"]:
         return torch.cat([self.density(positions).log()[:, None], codes[ray.long()]], 1)
 

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from strategies import seeded
 
 from orefield.fields.directions import spherical_harmonics
+from strategies import seeded
 
 DEGREES = torch.tensor([degree for degree in range(4) for _ in range(2 * degree + 1)])
 

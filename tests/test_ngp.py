@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from strategies import seeded
 
 from orefield.config import FieldConfig
 from orefield.fields import make_field
 from orefield.fields.ngp import NgpField
 from orefield.ops.composite import LARGEST_LOG_DENSITY
+from strategies import seeded
 
 SMALL = {"levels": 4, "log2_table": 9, "coarsest": 4, "finest": 40, "width": 16}
 
@@ -65,6 +65,20 @@ def test_a_sample_does_not_depend_on_its_batch(precision):
     net = field(precision)
     whole, part = outputs(net), outputs(net, slice(13, 57))
     torch.testing.assert_close(part, whole[13:57], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_known_features_change_nothing_but_the_time(precision):
+    grads = []
+    for earlier in (False, True):
+        net = field(precision)
+        positions, directions, ray = batch()
+        with torch.no_grad():
+            known = net.encode(positions) if earlier else None
+        raw = net(positions, net.directions(directions), ray, known)
+        raw.square().sum().backward()
+        grads.append([raw.detach(), *(p.grad for p in net.parameters())])
+    assert all(torch.equal(one, same) for one, same in zip(*grads, strict=True))
 
 
 def test_bf16_agrees_with_fp32_to_its_precision():

@@ -1,13 +1,13 @@
 """Laws of the optimiser of a field: the table by touched rows, everything else by torch."""
 
 import torch
-from strategies import seeded
 
 from orefield.config import FieldConfig
 from orefield.fields import make_field
 from orefield.fields.ngp import NgpField
 from orefield.ops.adam import BETAS, EPSILON
 from orefield.optim import Optimiser
+from strategies import seeded
 
 CONFIG = FieldConfig(levels=4, log2_table=9, coarsest=4, finest=40, width=16, precision="fp32")
 

@@ -2,15 +2,15 @@
 
 import pytest
 import torch
-from closed_forms import Ball
-from strategies import seeded
 
+from closed_forms import Ball
 from orefield import render
 from orefield.cameras import Camera, view_rays
 from orefield.config import SamplerConfig
 from orefield.ops.composite import composite
 from orefield.render import DARK, render_rays, render_view
 from orefield.samplers import OccupancySampler
+from strategies import seeded
 
 CAMERA = Camera(40, 30, 50.0, 50.0, 20.0, 15.0)
 POSE = torch.cat([torch.eye(3), torch.tensor([[0.5], [0.45], [-1.0]])], 1)  # along +z
@@ -108,7 +108,7 @@ def test_hidden_samples_are_never_evaluated(sigma, hidden):
     deepest = 0.0
 
     class Watched(Ball):
-        def __call__(self, positions, codes, ray):
+        def __call__(self, positions, codes, ray, known=None):
             nonlocal deepest
             middle = (positions[:2] - 0.5).norm(dim=0) < 0.1
             deepest = max([deepest, *positions[2, middle].tolist()])

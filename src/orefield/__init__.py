@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from orefield.config import SceneConfig as SceneConfig
     from orefield.errors import OrefieldError as OrefieldError
     from orefield.evaluate import evaluate_views as evaluate_views
+    from orefield.mining import mine as mine
     from orefield.render import render_view as render_view
     from orefield.scenes import open_scene as open_scene
     from orefield.scenes.scene import Scene as Scene
@@ -38,6 +39,7 @@ _HOME = {
     "evaluate_views": "evaluate",
     "fit": "train",
     "load_run": "checkpoint",
+    "mine": "mining",
     "open_scene": "scenes",
     "render_view": "render",
 }

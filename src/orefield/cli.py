@@ -7,6 +7,7 @@ it needs when it runs.
 import contextlib
 import difflib
 import io
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -25,6 +26,10 @@ COMMANDS = {
     "doctor": "versions, device, which kernels run and why",
 }
 
+SPIN = "10000"
+"""Idle OpenMP threads wait this many turns before they sleep (see threads.py); read when the first
+runtime loads, hence set here, and left alone where the caller has set it."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the return value is the process's exit code.
@@ -32,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     0 done, 1 bad input or a system error (one line on stderr), 2 a command line that makes no
     sense, 130 stopped by Ctrl-C.
     """
+    os.environ.setdefault("GOMP_SPINCOUNT", SPIN)
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help"):
         print(_overview())

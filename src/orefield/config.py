@@ -51,11 +51,11 @@ class FieldConfig:
     """`ngp`: multiresolution hash grid and small MLPs. `nerf`: the original 8-layer MLP (slow)."""
     levels: int = 16
     """Hash grid: number of resolutions."""
-    log2_table: int = 17
+    log2_table: int = 16
     """Hash grid: at most 2^this entries per level, two features each."""
     coarsest: int = 16
     """Hash grid: cells per axis at the first level."""
-    finest: int = 2048
+    finest: int = 512
     """Hash grid: cells per axis at the last level."""
     width: int = 64
     """Width of the hidden layers of the `ngp` MLPs."""
@@ -79,15 +79,15 @@ class SamplerConfig:
 
     resolution: int = 64
     """Cells per axis of the occupancy grid."""
-    steps: int = 1024
+    steps: int = 400
     """A ray across the cube's diagonal would take this many steps: dt = sqrt(3) / steps."""
     refresh_every: int = 16
     """Training steps between two refreshes of the grid."""
     warmup: int = 256
     """Refresh every cell for this many training steps, then a quarter at random and a quarter of the occupied."""
-    decay: float = 0.95
+    decay: float = 0.9
     """Density of a cell decays by this factor at each refresh, before the maximum with the new one."""
-    threshold: float = 0.01
+    threshold: float = 0.03
     """A cell is occupied when its optical thickness over one step exceeds min(this, the mean over cells)."""
 
     def __post_init__(self) -> None:
@@ -135,7 +135,7 @@ class OptimConfig:
 
     samples: int = 65_536
     """Samples marched per step; the number of rays adapts to it."""
-    lr: float = 1e-2
+    lr: float = 2e-2
     """Peak learning rate of Adam."""
     lr_final: float = 0.1
     """Learning rate at the end of the budget, as a share of the peak."""

@@ -1,8 +1,9 @@
 """CPU threads: torch's and Numba's pools take turns, and must not spin against each other.
 
 Both pools are OpenMP: torch brings its own runtime, Numba takes the system's. After a parallel region a runtime's
-idle threads spin for a while, waiting for the next one, and steal the core from the other's. `SHORT_SPIN` in the
-environment before either runtime loads keeps that wait short (measured in docs/log.md).
+idle threads spin for a while, waiting for the next one, and steal the core from the other's. GOMP_SPINCOUNT in the
+environment before either runtime loads keeps that wait short; the command line sets it (cli.py). What the choices
+cost was measured, see docs/log.md.
 """
 
 import ctypes
@@ -32,8 +33,8 @@ def use_threads(threads: int) -> int:
 
 
 def _keep_freed_memory() -> None:
-    """Let glibc reuse freed blocks instead of returning them: a step's page faults cost a quarter of its forward."""
-    if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):
-        libc = ctypes.CDLL(None)
+    """Let glibc keep freed blocks for the next step: returned ones cost a third of the forward in page faults."""
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if libc is not None and hasattr(libc, "mallopt"):  # other C libraries have no such switch
         libc.mallopt(_MMAP_THRESHOLD, 32 << 20)
         libc.mallopt(_TRIM_THRESHOLD, 1 << 30)

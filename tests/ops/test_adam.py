@@ -4,10 +4,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import SEEDS, seeded
 
 from orefield.ops.adam import BETAS, EPSILON, adam_rows
 from orefield.ops.backend import using
+from strategies import SEEDS, seeded
 
 TWINS = ["cpu", "definition"]
 ROWS = st.sampled_from([0, 1, 3, 4096, 5000])  # about the twin's block of rows, too

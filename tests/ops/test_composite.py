@@ -3,7 +3,6 @@
 import pytest
 import torch
 from hypothesis import given
-from strategies import Packed, corners, packed, packed_rays, seeded
 
 from orefield.ops.backend import using
 from orefield.ops.composite import (
@@ -13,6 +12,7 @@ from orefield.ops.composite import (
     composite_backward,
     composite_forward,
 )
+from strategies import Packed, corners, packed, packed_rays, seeded
 
 EPS = torch.finfo(torch.float32).eps
 TWINS = ["cpu", "definition"]

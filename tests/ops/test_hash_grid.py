@@ -5,7 +5,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import SEEDS, grid_settings, positions, seeded
 from torch.nn.functional import grid_sample
 
 from orefield.ops.backend import using
@@ -16,6 +15,7 @@ from orefield.ops.hash_grid import (
     hash_grid,
     hash_grid_backward,
 )
+from strategies import SEEDS, grid_settings, positions, seeded
 
 EPS = torch.finfo(torch.float32).eps
 TWINS = ["cpu", "definition"]
@@ -171,6 +171,24 @@ def test_a_sink_gathers_what_autograd_would_get(twin):
         hash_grid(table, points, MIXED).backward(grad)
     assert torch.equal(table.grad, once)
     torch.testing.assert_close(sink, 2 * once)
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_known_features_are_returned_with_the_same_gradient(twin, dtype):
+    points = torch.rand(3, 40, generator=seeded(0))
+    table = random_table(MIXED, 2).requires_grad_()
+    with using(twin):
+        known = hash_grid(table, points, MIXED, dtype).detach()
+        grad = torch.randn(known.shape, generator=seeded(1)).to(dtype)
+        tables = []
+        for earlier in (None, known):
+            features = hash_grid(table, points, MIXED, dtype, known=earlier)
+            assert torch.equal(features, known)
+            features.backward(grad)
+            tables.append(table.grad)
+            table.grad = None
+    assert torch.equal(*tables)
 
 
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="one thread only")

@@ -6,11 +6,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import SEEDS, grids, rays, seeded
 
 from orefield.ops.backend import using
 from orefield.ops.march import ENDED, entry_and_exit, march
 from orefield.types import PackedSamples, Rays
+from strategies import SEEDS, grids, rays, seeded
 
 STEPS = st.sampled_from([0.013, 0.1, 1.0])
 NEARS = st.sampled_from([0.0, 0.3, 2.5])

@@ -4,10 +4,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import SEEDS, seeded
 
 from orefield.cameras import Camera, pixel_directions
 from orefield.samplers import seen_cells
+from strategies import SEEDS, seeded
 
 RES = 12
 NARROW = Camera(40, 30, 60.0, 60.0, 20.0, 15.0)

@@ -20,17 +20,18 @@ def definition(
     grad: Float[Tensor, "rows 2"],
     mean: Float[Tensor, "rows 2"],
     square: Float[Tensor, "rows 2"],
-    lr: float,
-    step: int,
+    scale: float,
+    bias: float,
 ) -> None:
-    """The update in plain torch, in place; clears the gradient."""
+    """The update in plain torch, in place; clears the gradient.
+
+    `scale` = lr / (1 - beta1^step) and `bias` = 1 / (1 - beta2^step) correct the moments' start at 0.
+    """
     touched = (grad != 0).any(1)
     g = grad[touched]
     mean[touched] += (1 - BETAS[0]) * (g - mean[touched])
     square[touched] += (1 - BETAS[1]) * (g * g - square[touched])
-    scale = lr / (1 - BETAS[0] ** step)
-    root = (square[touched] / (1 - BETAS[1] ** step)).sqrt() + EPSILON
-    table[touched] -= scale * mean[touched] / root
+    table[touched] -= scale * mean[touched] / ((square[touched] * bias).sqrt() + EPSILON)
     grad.zero_()
 
 
@@ -50,6 +51,9 @@ def adam_rows(
     shapes = {tuple(v.shape) for v in (table, grad, mean, square)}
     if len(shapes) != 1 or table.ndim != 2 or step < 1:
         raise ValueError(f"four tables of one shape and step >= 1 expected, got {shapes}, {step}")
+    scale, bias = lr / (1 - BETAS[0] ** step), 1 / (1 - BETAS[1] ** step)
     twin = pick("adam", table)
-    run = definition if twin is None else twin.adam_rows
-    run(table, grad, mean, square, lr, step)
+    if twin is None:
+        definition(table, grad, mean, square, scale, bias)
+    else:
+        twin.adam_rows(table, grad, mean, square, scale, bias, *BETAS, EPSILON)

@@ -90,7 +90,7 @@ def composite_forward(
     """Pixels and the tape for `composite_backward`, without a graph."""
     twin = pick("composite", raw)
     if twin is not None:
-        pixels, tape = twin.forward(raw.detach(), t, dt, spans)
+        pixels, tape = twin.forward(raw.detach(), t, dt, spans, LARGEST_LOG_DENSITY)
         return Pixels(*pixels), Tape(*tape)
     with torch.no_grad():
         pixels = definition(raw, t, dt, spans)
@@ -113,7 +113,8 @@ def composite_backward(
     """dL/draw from the loss's gradients at colour, opacity and, if given, depth and weights."""
     twin = pick("composite", raw)
     if twin is not None:
-        grad: Tensor = twin.backward(tape, raw, t, spans, colour, opacity, depth, weights)
+        grads = (colour, opacity, depth, weights)
+        grad: Tensor = twin.backward(tape, raw, t, spans, LARGEST_LOG_DENSITY, *grads)
         return grad
     ray = torch.repeat_interleave(spans[:, 1])
     v = (colour[ray] * tape.rgb).sum(1) + opacity[ray]

@@ -5,8 +5,8 @@ Three rules, chosen by what the capture shows; all lengths are in the coordinate
 1. *Forward-facing* (optical axes nearly parallel, near and far bounds known): the smallest cube
    round the cameras' frusta between their bounds.
 2. *An object cut out* (cameras look at a common place, photographs have alpha or masks): the cube
-   centred at the focus, the point nearest to all optical axes, and as wide as the widest picture
-   is there. An object that is seen whole fits.
+   centred at the focus, the point nearest to all optical axes, and a little wider than the widest
+   picture is there. An object that is seen whole fits, also when the cameras aim beside it.
 3. *A place* (the same without alpha): the cube centred at the focus that reaches as far as the
    farthest camera, because opaque photographs also show what lies behind the subject.
 """
@@ -24,6 +24,8 @@ from orefield.types import SceneError
 
 PARALLEL = 0.95
 """Forward-facing: the mean of the unit viewing directions is longer than this (18 degrees off)."""
+OBJECT_MARGIN = 1.05
+"""An object's box is wider than the widest picture by this factor."""
 NEAR_BOUND = 0.9
 """With known bounds, nothing is sampled nearer than this share of the nearest."""
 NEAR_FOCUS = 0.2
@@ -62,7 +64,8 @@ def find_box(shots: Sequence[Shot], opaque: bool) -> Box:
     if focus is not None:
         away = (positions - focus).norm(dim=1)
         spans = away * away.new_tensor([_widest_slope(shot.camera) for shot in shots])
-        half, near = float(away.max() if opaque else spans.max()), NEAR_FOCUS * float(away.min())
+        half = float(away.max()) if opaque else OBJECT_MARGIN * float(spans.max())
+        near = NEAR_FOCUS * float(away.min())
     elif bounded:
         corners = torch.cat([_frustum(shot) for shot in shots])
         low, high = corners.min(0).values, corners.max(0).values

@@ -5,8 +5,6 @@ import math
 import numpy as np
 from numba import njit, prange
 
-from orefield.ops.adam import BETAS, EPSILON
-
 _BLOCK = 4096
 
 
@@ -24,7 +22,6 @@ def _adam(table, grad, mean, square, scale, bias, beta1, beta2, eps):
                     grad[i, f] = 0
 
 
-def adam_rows(table, grad, mean, square, lr, step):
-    scale, bias = lr / (1 - BETAS[0] ** step), 1 / (1 - BETAS[1] ** step)
+def adam_rows(table, grad, mean, square, *numbers):
     tables = (v.detach().numpy() for v in (table, grad, mean, square))
-    _adam(*tables, *(np.float32(v) for v in (scale, bias, *BETAS, EPSILON)))
+    _adam(*tables, *(np.float32(v) for v in numbers))

@@ -2,22 +2,19 @@
 
 import math
 
-import numpy as np
 import torch
 from numba import njit, prange
 
-from orefield.ops.composite import LARGEST_LOG_DENSITY
-
 
 @njit(parallel=True, cache=True)
-def _forward(raw, t, dt, spans, colour, opacity, depth, x, behind, w, rgb):
+def _forward(raw, t, dt, spans, largest, colour, opacity, depth, x, behind, w, rgb):
     for r in prange(len(spans)):
         first, count = spans[r, 0], spans[r, 1]
         zero = dt.dtype.type(0)
         before, thick = zero + 1, zero
         red, green, blue, mass, far = zero, zero, zero, zero, zero
         for i in range(first, first + count):
-            x[i] = math.exp(min(raw[i, 0], LARGEST_LOG_DENSITY)) * dt[i]
+            x[i] = math.exp(min(raw[i, 0], largest)) * dt[i]
             thick += x[i]
             behind[i] = math.exp(-thick)
             w[i] = before * -math.expm1(-x[i])
@@ -34,7 +31,9 @@ def _forward(raw, t, dt, spans, colour, opacity, depth, x, behind, w, rgb):
 
 
 @njit(parallel=True, cache=True)
-def _backward(raw, t, spans, x, behind, w, rgb, g_colour, g_opacity, g_depth, g_weights, out):
+def _backward(
+    raw, t, spans, largest, x, behind, w, rgb, g_colour, g_opacity, g_depth, g_weights, out
+):
     for r in prange(len(spans)):
         first, count = spans[r, 0], spans[r, 1]
         after = t.dtype.type(0)
@@ -48,27 +47,29 @@ def _backward(raw, t, spans, x, behind, w, rgb, g_colour, g_opacity, g_depth, g_
             if g_weights is not None:
                 v += g_weights[i]
             out[i, 0] = x[i] * (behind[i] * v - after)
-            if raw[i, 0] > LARGEST_LOG_DENSITY:
+            if raw[i, 0] > largest:
                 out[i, 0] = 0
             after += w[i] * v
 
 
-def forward(raw, t, dt, spans):
+def forward(raw, t, dt, spans, largest):
     samples, rays = len(t), len(spans)
     raw, t, dt = (v.contiguous() for v in (raw, t, dt))
     pixels = [raw.new_empty(rays, 3), *(raw.new_empty(rays) for _ in range(2))]
     tape = [*(raw.new_empty(samples) for _ in range(3)), raw.new_empty(samples, 3)]
-    arrays = [v.numpy() for v in (raw, t, dt, spans, *pixels, *tape)]
-    _forward(*arrays)
+    inputs, outputs = (
+        [v.numpy() for v in part] for part in ((raw, t, dt, spans), (*pixels, *tape))
+    )
+    _forward(*inputs, largest, *outputs)
     return (*pixels, tape[2]), tape
 
 
-def backward(tape, raw, t, spans, colour, opacity, depth, weights):
+def backward(tape, raw, t, spans, largest, colour, opacity, depth, weights):
     raw, t = raw.detach().contiguous(), t.contiguous()
     grads = [
         None if g is None else g.contiguous().numpy() for g in (colour, opacity, depth, weights)
     ]
     out = torch.empty_like(raw)
     saved = [v.contiguous().numpy() for v in tape]
-    _backward(raw.numpy(), t.numpy(), spans.numpy(), *saved, *grads, out.numpy())
+    _backward(raw.numpy(), t.numpy(), spans.numpy(), largest, *saved, *grads, out.numpy())
     return out
