@@ -1,7 +1,7 @@
 """Every setting of a run, once: default, help text and checkpoint header in one place.
 
-One frozen dataclass per part, composed by `RunConfig`. Nothing here imports torch, so that `--help` answers at once.
-Lengths are in scene units (the scene's box is the unit cube).
+One frozen dataclass per part, composed by `RunConfig`. Nothing here imports torch, so that `--help`
+answers at once. Lengths are in scene units (the scene's box is the unit cube).
 """
 
 import dataclasses
@@ -62,7 +62,7 @@ class FieldConfig:
     nerf_width: int = 256
     """Width of the hidden layers of the `nerf` MLP."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Precision of matrix products; `auto` takes bf16 where the processor multiplies it natively."""
+    """Of matrix products; `auto` takes bf16 where the processor multiplies it natively."""
 
     def __post_init__(self) -> None:
         _require(1 <= self.levels <= 32, "field.levels", "in 1..32", self.levels)
@@ -84,11 +84,12 @@ class SamplerConfig:
     refresh_every: int = 16
     """Training steps between two refreshes of the grid."""
     warmup: int = 256
-    """Refresh every cell for this many training steps, then a quarter at random and a quarter of the occupied."""
+    """Refresh every cell for this many training steps, then a quarter drawn at random and as many
+    of the occupied."""
     decay: float = 0.9
-    """Density of a cell decays by this factor at each refresh, before the maximum with the new one."""
+    """A cell's density decays by this factor at each refresh, before the maximum with the new."""
     threshold: float = 0.03
-    """A cell is occupied when its optical thickness over one step exceeds min(this, the mean over cells)."""
+    """A cell is occupied when its optical thickness over a step exceeds this or the mean."""
 
     def __post_init__(self) -> None:
         _require(4 <= self.resolution <= 512, "sampler.resolution", "in 4..512", self.resolution)
@@ -104,12 +105,13 @@ class MiningConfig:
     """Which samples earn a backward pass."""
 
     rule: Rule = "threshold"
-    """`plain`: all. `pruned`: those light reaches (T >= 1e-4). `hsm`: the paper's draw. `threshold`: hardness
-    above c times the mean. `topk`, `poisson`, `uniform`: the budget's hardest, a weighted draw, a blind draw."""
+    """`plain`: all. `pruned`: those light reaches (T >= 1e-4). `hsm`: the paper's draw.
+    `threshold`: hardness above c times the mean. `topk`, `poisson`, `uniform`: the budget's
+    hardest, a weighted draw, a blind draw."""
     c: float = 0.5
     """threshold: keep samples whose hardness exceeds c times the batch's mean."""
     budget: float = 0.0
-    """topk, poisson, uniform: share of samples kept, in (0, 1]; 0 follows the paper's b = B / tau."""
+    """topk, poisson, uniform: share of samples kept, in (0, 1]; 0 takes the paper's b = B / tau."""
     alpha: float = 0.5
     """poisson: weight kept samples by p^-alpha; 1 is unbiased, 0 the plain biased draw."""
     smallest: float = 0.05
@@ -153,10 +155,10 @@ class OptimConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """A whole run; together with the scene's files it determines the result of a run counted in steps."""
+    """A whole run; with the scene's files it determines the result of a run counted in steps."""
 
     seconds: float = 60.0
-    """Training time: evaluation, reading and compiling are not counted. Ignored when steps is given."""
+    """Training time, without evaluation, reading and compiling. Ignored when steps is given."""
     steps: int = 0
     """Number of training steps; 0 trains by the clock."""
     seed: int = 0

@@ -37,7 +37,7 @@ class Optimiser:
 
     def state(self) -> dict[str, Tensor]:
         """Every moment, by name."""
-        tensors = {}
+        tensors: dict[str, Tensor] = {}
         for i, moments in enumerate(self.adam.state.values()):
             tensors |= {f"dense.{i}.{name}": value for name, value in moments.items()}
         if self.table is not None:

@@ -1,4 +1,4 @@
-"""Rays to pixels, without a graph: marching in short pieces, so that hidden samples are never evaluated."""
+"""Rays to pixels, without a graph, in short pieces: hidden samples are never evaluated."""
 
 from dataclasses import dataclass
 

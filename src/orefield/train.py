@@ -1,8 +1,8 @@
 """Training: one step, the loop over steps, and everything needed to go on after a stop.
 
-A step marches rays, runs the field over all samples without a graph, carries the pixel loss back to the field's raw
-outputs in closed form, lets the mining rule choose, and runs the chosen again with a graph. The rule `plain` needs
-no choice, so its one forward carries the graph from the start.
+A step marches rays, runs the field over all samples without a graph, carries the pixel loss back to
+the field's raw outputs in closed form, lets the mining rule choose, and runs the chosen again with
+a graph. The rule `plain` needs no choice, so its one forward carries the graph from the start.
 """
 
 import math
@@ -49,7 +49,7 @@ class StepStats(NamedTuple):
 
 
 class Trainer:
-    """A run in progress; a function of its scene, its configuration and the number of steps taken."""
+    """A run in progress: a function of its scene, its configuration and its number of steps."""
 
     def __init__(self, scene: Scene, config: RunConfig) -> None:
         self.config = config
@@ -76,7 +76,7 @@ class Trainer:
         """Linear warm-up, then exponential decay over the run's budget of time or steps."""
         optim = self.config.optim
         rise = min((self.step + 1) / max(optim.warmup, 1), 1.0)
-        return optim.lr * rise * optim.lr_final ** self.progress()
+        return float(optim.lr * rise * optim.lr_final ** self.progress())
 
     def advance(self) -> StepStats:
         """One training step."""
@@ -193,10 +193,11 @@ def pixel_gradient(
     target: Float[Tensor, "rays 3"],
     background: Float[Tensor, "rays 3"],
 ) -> tuple[float, Float[Tensor, "samples 4"], Float[Tensor, " samples"]]:
-    """Mean squared pixel error, its gradient at the raw outputs, and the light that reaches each sample.
+    """Mean squared pixel error, its gradient at the raw outputs, and the light that reaches each
+    sample.
 
-    No graph: with C = colour + (1 - opacity) background and e = dL/dC = 2 (C - target) / (3 rays), the gradients at
-    colour and opacity are e and -e . background.
+    No graph: with C = colour + (1 - opacity) background and e = dL/dC = 2 (C - target) / (3 rays),
+    the gradients at colour and opacity are e and -e . background.
     """
     pixels, tape = composite_forward(raw, samples.t, samples.dt, samples.spans)
     error = pixels.colour + (1 - pixels.opacity)[:, None] * background - target

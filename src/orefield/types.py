@@ -1,9 +1,9 @@
 """The words every other module uses.
 
-Lengths are in *scene units*: the scene's box is the unit cube [0, 1]^3, and `Scene.to_world` leads back to the
-coordinates of the files. Samples of all rays lie end to end on one axis, `samples`; `spans[r] = (first, count)`
-finds the samples of ray r, in order along the ray. Positions are feature-major, `[3, samples]`, because the
-CPU kernels read whole rows.
+Lengths are in *scene units*: the scene's box is the unit cube [0, 1]^3, and `Scene.to_world` leads
+back to the coordinates of the files. Samples of all rays lie end to end on one axis, `samples`;
+`spans[r] = (first, count)` finds the samples of ray r, in order along the ray. Positions are
+feature-major, `[3, samples]`, because the CPU kernels read whole rows.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,7 @@ class Rays:
 
 @dataclass(frozen=True)
 class PackedSamples:
-    """Where to look: samples of all rays end to end, each the middle of an interval of length `dt`."""
+    """Where to look: samples of all rays end to end, each the middle of an interval `dt`."""
 
     positions: Float[Tensor, "3 samples"]
     """Sample positions in the unit cube."""
@@ -98,7 +98,7 @@ class Sampler(Protocol):
     def piece(
         self, rays: Rays, first: Int[Tensor, " rays"], limit: int
     ) -> tuple[PackedSamples, Int[Tensor, " rays"]]:
-        """At most `limit` samples per ray from sample number `first` on, and where each ray goes on."""
+        """At most `limit` samples per ray from number `first`, and where each ray goes on."""
         ...
 
     def update(self, step: int, density: Density, generator: torch.Generator) -> None:

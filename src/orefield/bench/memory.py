@@ -1,4 +1,4 @@
-"""What a training step holds: bytes autograd saves for the backward pass, and the step's peak working memory."""
+"""What a training step holds: bytes saved for the backward pass, and its peak working memory."""
 
 import ctypes
 import sys
@@ -46,9 +46,11 @@ class Peak:
 
 @contextmanager
 def working_memory() -> Iterator[Peak]:
-    """The largest resident size inside the block above that at its start; None where Linux does not tell.
+    """The largest resident size inside the block above that at its start; None where Linux does not
+    tell.
 
-    Freed memory that the allocator keeps for itself is handed back first, so that every block starts alike.
+    Freed memory that the allocator keeps for itself is handed back first, so that every block
+    starts alike.
     """
     peak = Peak()
     clear = Path("/proc/self/clear_refs")

@@ -1,8 +1,8 @@
 """The race: several mining rules train side by side in one process, each on its own clock.
 
-A machine's speed drifts by half between runs, so arms that run one after the other prove nothing. Here they take
-turns in slices of about a second, and the order rotates each round. An arm's clock runs only while it trains:
-selection and grid refresh inside, evaluation and compilation outside.
+A machine's speed drifts by half between runs, so arms that run one after the other prove nothing.
+Here they take turns in slices of about a second, and the order rotates each round. An arm's clock
+runs only while it trains: selection and grid refresh inside, evaluation and compilation outside.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from orefield.train import Trainer
 MARKS = (1 / 16, 1 / 8, 3 / 16, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 7 / 8, 1.0)
 """Shares of the time at which every arm is evaluated."""
 PROBE = 65_536
-"""Test pixels rendered at each mark; the same for all arms. All test views are rendered at the end."""
+"""Test pixels rendered at each mark, the same for all arms. All views are rendered at the end."""
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """A race's result as a table and a plot."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -14,7 +15,7 @@ def psnr_at(arm: Facts, seconds: float) -> float:
     Clamped to the first and the last evaluation.
     """
     points = arm["points"]
-    for before, after in zip(points, points[1:], strict=False):
+    for before, after in pairwise(points):
         if seconds <= after["seconds"]:
             span = after["seconds"] - before["seconds"]
             share = max((seconds - before["seconds"]) / span, 0.0) if span > 0 else 1.0
@@ -27,7 +28,7 @@ def seconds_to(arm: Facts, psnr: float) -> float | None:
     points = arm["points"]
     if points[0]["psnr"] >= psnr:
         return float(points[0]["seconds"])
-    for before, after in zip(points, points[1:], strict=False):
+    for before, after in pairwise(points):
         if before["psnr"] < psnr <= after["psnr"]:
             share = (psnr - before["psnr"]) / (after["psnr"] - before["psnr"])
             return float(before["seconds"] + share * (after["seconds"] - before["seconds"]))
@@ -35,7 +36,7 @@ def seconds_to(arm: Facts, psnr: float) -> float | None:
 
 
 def summarise(arms: Sequence[Facts], seconds: float) -> dict[str, Facts]:
-    """Per rule, over seeds: PSNR at each quarter, seconds to plain's PSNR, shares, bytes, stages."""
+    """Per rule, over seeds: PSNR at each quarter, seconds to plain's, shares, bytes, stages."""
     plain = {arm["seed"]: arm for arm in arms if arm["rule"] == "plain"}
     result = {}
     for rule in dict.fromkeys(arm["rule"] for arm in arms):
@@ -115,7 +116,7 @@ def stage_table(summary: dict[str, Facts]) -> str:
 
 
 def plot_race(path: Path, arms: Sequence[Facts], title: str) -> None:
-    """Test PSNR against each arm's own seconds and against steps; a line a seed, a colour a rule."""
+    """Test PSNR against each arm's own seconds and steps; a line a seed, a colour a rule."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 4.2), dpi=130, layout="constrained")

@@ -4,8 +4,8 @@ import torch
 from llvmlite.binding import get_host_cpu_features
 
 from orefield.config import FieldConfig
-from orefield.fields.frequency import FrequencyField
-from orefield.fields.ngp import NgpField
+from orefield.fields.frequency import FrequencyField as FrequencyField
+from orefield.fields.ngp import NgpField as NgpField
 from orefield.ops.hash_grid import grid_layout
 
 

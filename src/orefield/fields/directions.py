@@ -1,4 +1,4 @@
-"""Spherical harmonics of a direction (Sloan, "Stupid Spherical Harmonics Tricks", 2008, appendix A2)."""
+"""Spherical harmonics (Sloan, "Stupid Spherical Harmonics Tricks", 2008, appendix A2)."""
 
 import torch
 from jaxtyping import Float

@@ -3,8 +3,8 @@
     features = hash grid(position)                        [2 levels]
     out = W2 relu(W1 features)                            [16], out[0] is the log density
     rgb = V3 relu(V2 relu(V1 [out, harmonics(direction)]))
-Matrix products run in bf16 where asked for; master weights, the density's last layer and its output stay fp32,
-because an error in the log density is a relative error of the density.
+Matrix products run in bf16 where asked for; master weights, the density's last layer and its output
+stay fp32, because an error in the log density is a relative error of the density.
 """
 
 import torch
@@ -18,8 +18,9 @@ from orefield.ops.hash_grid import GridLayout, hash_grid
 
 _CODE = 16
 _ROWS = 2048
-"""Batches are padded to a multiple of this. oneDNN builds a kernel for every new shape of a matrix product, which
-took longer than the products themselves while the number of samples changed with each step."""
+"""Batches are padded to a multiple of this. oneDNN builds a kernel for every new shape of a matrix
+product, which took longer than the products themselves while the number of samples changed with
+each step."""
 
 
 class NgpField(nn.Module):

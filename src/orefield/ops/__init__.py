@@ -1,1 +1,1 @@
-"""The numerical kernels: each op is a definition in torch, faster twins, and a thin autograd shell."""
+"""The numerical kernels: an op is a definition in torch, a faster twin, and an autograd shell."""

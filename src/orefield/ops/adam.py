@@ -1,8 +1,9 @@
 """Adam on touched rows: rows of a table whose gradient is exactly zero are left alone.
 
-Most rows of a hash table get no gradient in a step, and fewer still under mining. Plain Adam would keep moving them
-by momentum and decay their second moment; skipping them is faster and keeps their step size (tiny-cuda-nn does the
-same). Otherwise Kingma and Ba 2015, algorithm 1, with the step count of the whole table.
+Most rows of a hash table get no gradient in a step, and fewer still under mining. Plain Adam would
+keep moving them by momentum and decay their second moment; skipping them is faster and keeps their
+step size (tiny-cuda-nn does the same). Otherwise Kingma and Ba 2015, algorithm 1, with the step
+count of the whole table.
 """
 
 import torch
@@ -25,7 +26,7 @@ def definition(
 ) -> None:
     """The update in plain torch, in place; clears the gradient.
 
-    `scale` = lr / (1 - beta1^step) and `bias` = 1 / (1 - beta2^step) correct the moments' start at 0.
+    `scale` = lr / (1 - beta1^step) and `bias` = 1 / (1 - beta2^step), as the moments start at 0.
     """
     touched = (grad != 0).any(1)
     g = grad[touched]
@@ -44,7 +45,7 @@ def adam_rows(
     lr: float,
     step: int,
 ) -> None:
-    """One step, counted from 1, on the rows with a gradient; updates everything in place, clears `grad`.
+    """One step, counted from 1, on the rows with a gradient; in place, and clears `grad`.
 
     Raises ValueError when the four tensors differ in shape.
     """

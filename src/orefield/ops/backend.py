@@ -30,14 +30,14 @@ def using(twin: Twin) -> Iterator[None]:
 
 
 def pick(op: str, x: Tensor) -> ModuleType | None:
-    """The module with `op`'s kernels for the device that holds `x`; None asks for the definition."""
+    """The module with `op`'s kernels for x's device; None asks for the definition."""
     twin = _forced.get() or ("cpu" if x.device.type == "cpu" else "definition")
     if twin == "cpu":
         return import_module(f"orefield.ops.cpu.{op}")
     if _forced.get() is None and x.device.type not in _told:
         _told.add(x.device.type)
         warnings.warn(
-            f"no compiled kernels for {x.device.type}: running the plain torch definitions (slower)",
+            f"no compiled kernels for {x.device.type}: running the torch definitions (slower)",
             stacklevel=3,
         )
     return None

@@ -1,6 +1,6 @@
-"""Volume compositing over packed rays (Kajiya and von Herzen 1984; Mildenhall et al., "NeRF", 2020, equation 3).
+"""Volume compositing over packed rays (Mildenhall et al., "NeRF", 2020, equation 3).
 
-For sample i of a ray, with raw outputs (s, k) = (log density, colour logits), length dt and distance t:
+For sample i of a ray, with raw outputs (s, k) = (log density, colour logits), length dt, t away:
     x = exp(min(s, 15)) dt        optical thickness
     T = exp(-sum_{j<i} x_j)       transmittance: the share of light that reaches the sample
     w = T (1 - exp(-x))           its share of the pixel; per ray, w sums to at most 1

@@ -1,9 +1,10 @@
 """Multiresolution hash grid (Müller et al., "Instant Neural Graphics Primitives", 2022, section 3).
 
-Level l is a lattice of `resolution[l]` cells per axis over the unit cube, whose vertices hold two features each.
-A position's features at a level are the trilinear mix of its cell's eight vertices. A vertex (x, y, z) lives in row
-    x + y (r+1) + z (r+1)^2                           where the level fits the table (dense),
-    (x xor y 2654435761 xor z 805459861) mod size     otherwise, in 32-bit arithmetic (their equation 4).
+Level l is a lattice of `resolution[l]` cells per axis over the unit cube, whose vertices hold two
+features each. A position's features at a level are the trilinear mix of its cell's eight vertices.
+A vertex (x, y, z) lives in row
+    x + y (r+1) + z (r+1)^2                           where the level fits the table (dense), (x xor
+    y 2654435761 xor z 805459861) mod size     otherwise, in 32-bit arithmetic (their equation 4).
 Features are feature-major, `[2 levels, samples]`: row 2l + f is feature f of level l.
 """
 
@@ -44,7 +45,7 @@ class GridLayout:
 
 
 def grid_layout(levels: int, log2_table: int, coarsest: int, finest: int) -> GridLayout:
-    """Levels in geometric progression from `coarsest` to `finest` cells per axis (their equations 2 and 3)."""
+    """Levels from `coarsest` to `finest` cells per axis, each finer by one factor (equation 2)."""
     growth = (finest / coarsest) ** (1 / max(levels - 1, 1))
     resolution = [round(coarsest * growth**level) for level in range(levels)]
     vertices = [(r + 1) ** 3 for r in resolution]
@@ -110,6 +111,10 @@ def hash_grid(
         )
     if positions.ndim != 2 or positions.shape[0] != 3:
         raise ValueError(f"positions must be [3, samples], got {list(positions.shape)}")
+    if known is not None and known.shape != (layout.features, positions.shape[1]):
+        raise ValueError(
+            f"known must be [{layout.features}, {positions.shape[1]}], got {list(known.shape)}"
+        )
     features: Tensor = _HashGrid.apply(table, positions, layout, dtype, sink, known)
     return features
 
@@ -120,7 +125,7 @@ def hash_grid_backward(
     layout: GridLayout,
     sink: Float[Tensor, "rows 2"],
 ) -> None:
-    """Add dL/dtable to `sink`, given dL/dfeatures: the scatter of each weight times its gradient."""
+    """Add dL/dtable to `sink`, given dL/dfeatures: scatter each weight times its gradient."""
     twin = pick("hash_grid", sink)
     if twin is not None:
         twin.backward(grad, positions, layout, sink)

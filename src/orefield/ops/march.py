@@ -1,8 +1,9 @@
 """Ray marching through an occupancy grid over the unit cube (Müller et al. 2022, appendix E.1).
 
-Sample k of a ray lies at t_k = entry + (k + jitter) dt, where `entry` is the distance at which the ray enters the
-cube, but at least `near`. A sample is kept when it lies inside the cube and its cell is occupied. `first` and
-`limit` march a ray in pieces: at most `limit` samples with k >= first, and where the next piece begins.
+Sample k of a ray lies at t_k = entry + (k + jitter) dt, where `entry` is the distance at which the
+ray enters the cube, but at least `near`. A sample is kept when it lies inside the cube and its cell
+is occupied. `first` and `limit` march a ray in pieces: at most `limit` samples with k >= first, and
+where the next piece begins.
 """
 
 import torch

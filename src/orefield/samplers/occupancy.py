@@ -1,11 +1,11 @@
-"""Occupancy grid over the unit cube (Müller et al. 2022, appendix E): march only where matter may be.
+"""Occupancy grid over the unit cube (Müller et al. 2022, appendix E): march only where matter may
+be.
 
-Each cell holds a decaying maximum of the densities seen in it. Cells no training camera sees are never occupied:
-nothing would ever teach the field what is there.
+Each cell holds a decaying maximum of the densities seen in it. Cells no training camera sees are
+never occupied: nothing would ever teach the field what is there.
 """
 
 import math
-
 
 import torch
 from jaxtyping import Bool, Int
@@ -54,7 +54,7 @@ class OccupancySampler:
     def refresh(
         self, cells: Int[Tensor, " cells"], density: Density, generator: torch.Generator
     ) -> None:
-        """Decay all cells, look at one random point in each of `cells`, and redraw the occupied ones."""
+        """Decay all cells, look at a random point in each of `cells`, redraw the occupied ones."""
         res = self.config.resolution
         grid = self.densities.view(-1).mul_(self.config.decay)
         for part in cells.split(_CHUNK):
@@ -92,4 +92,5 @@ class OccupancySampler:
         occupied = self.occupied.view(-1).nonzero()[:, 0]
         if len(occupied) > quarter:
             occupied = occupied[torch.randint(len(occupied), (quarter,), generator=generator)]
-        return torch.cat([anywhere, occupied]).unique()
+        due: Tensor = torch.cat([anywhere, occupied]).unique()
+        return due

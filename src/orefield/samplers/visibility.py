@@ -25,7 +25,8 @@ def seen_cells(
         local = (centres[left] - pose[:, 3]) @ pose[:, :3]
         depth = local[:, 2]
         margin = reach * max(camera.fx, camera.fy) / depth.clamp(min=reach)
-        # Distortion bends rays far outside the image; the pinhole bound with a margin is enough here.
+        # Distortion bends rays far outside the image; the pinhole bound with a margin is enough
+        # here.
         x = camera.fx * local[:, 0] / depth.clamp(min=1e-6) + camera.cx
         y = camera.fy * local[:, 1] / depth.clamp(min=1e-6) + camera.cy
         inside = (x > -margin) & (x < camera.width + margin)

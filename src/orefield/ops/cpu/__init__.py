@@ -1,1 +1,1 @@
-"""Numba twins. Shapes and dtypes are checked by the public op: these kernels read what they are told to."""
+"""Numba twins. The public ops check shapes and dtypes: these kernels read what they are told."""

@@ -1,7 +1,8 @@
 """Numba twin of the hash grid.
 
-Levels are the outer loop, so one level's table stays in the cache; the eight corners are written out, so that the
-compiler gathers them as vectors; all integers are 32 bits wide (unsigned: the hash wraps).
+Levels are the outer loop, so one level's table stays in the cache; the eight corners are written
+out, so that the compiler gathers them as vectors; all integers are 32 bits wide (unsigned: the hash
+wraps).
 """
 
 import numba
@@ -116,8 +117,8 @@ def _forward(table, positions, first, resolution, size, dense, tasks, out):
 
 @njit(parallel=True, fastmath=True, cache=True)
 def _backward(grad, positions, first, resolution, size, dense, tasks, sink):
-    # A task owns whole levels, dealt out like cards (fine levels cost most): the scatter needs no atomics and
-    # repeats bit for bit, whatever the number of threads.
+    # A task owns whole levels, dealt out like cards (fine levels cost most): the scatter needs no
+    # atomics and repeats bit for bit, whatever the number of threads.
     levels, samples = len(resolution), positions.shape[1]
     for task in prange(tasks):
         for level in range(task, levels, tasks):
@@ -164,7 +165,8 @@ def forward(table, positions, layout, dtype):
 
 def backward(grad, positions, layout, sink):
     points = positions.detach().contiguous().float().numpy()
-    # Sample-major, as a matrix product's backward leaves it: transposing costs more than the strided reads.
+    # Sample-major, as a matrix product's backward leaves it: transposing costs more than the
+    # strided reads.
     rows = grad.T.contiguous()
     rows = rows if rows.dtype == torch.bfloat16 else rows.float()
     tasks = min(numba.get_num_threads(), len(layout.resolution))

@@ -1,8 +1,8 @@
 """Numba twin of marching: find each ray's sample numbers, prefix sum, write.
 
-An empty cell is skipped in one leap, and so is an empty block of 4^3 cells. A leap lands short of the far side and
-tests again, so that rounding can never skip a sample which the definition keeps. No fastmath here: cells must agree
-bit for bit.
+An empty cell is skipped in one leap, and so is an empty block of 4^3 cells. A leap lands short of
+the far side and tests again, so that rounding can never skip a sample which the definition keeps.
+No fastmath here: cells must agree bit for bit.
 """
 
 import numpy as np
