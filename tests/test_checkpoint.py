@@ -7,19 +7,30 @@ import pytest
 import safetensors.torch
 import torch
 
-from orefield.checkpoint import create_run, load_run, read_config, resume_run, save_run, write_json
+from orefield.checkpoint import (
+    Header,
+    create_run,
+    header_of,
+    load_run,
+    read_config,
+    resume_run,
+    save_run,
+    write_json,
+)
 from orefield.config import FieldConfig, RunConfig
 from orefield.errors import RunError
 from orefield.render import render_view
 from orefield.scenes import Scene
 from orefield.train import Trainer, fit
 
+WORLD = ((2.0, 0.0, 0.0, -1.0), (0.0, 2.0, 0.0, -1.0), (0.0, 0.0, 2.0, -1.0), (0.0, 0.0, 0.0, 1.0))
+
 
 @pytest.fixture
 def trained(tmp_path: Path, tiny_scene: Scene, tiny_config: RunConfig) -> tuple[Path, Trainer]:
     """A run folder, saved half-way, and its trainer at that moment."""
     folder = tmp_path / "run"
-    create_run(folder, "tiny", tiny_scene.near, tiny_config)
+    create_run(folder, header_of(tiny_scene, "tiny", tiny_config))
     trainer = Trainer(tiny_scene, tiny_config)
     for _ in range(tiny_config.steps // 2):
         trainer.advance()
@@ -39,7 +50,7 @@ def test_a_saved_field_renders_identically(trained, tiny_scene: Scene) -> None:
     after = render_view(run.field, run.sampler, view.camera, view.pose, 1.0)
     for name in ("colour", "opacity", "depth"):
         assert torch.equal(getattr(before, name), getattr(after, name))
-    assert run.source == "tiny"
+    assert run.header == header_of(tiny_scene, "tiny", trainer.config)
 
 
 def test_stop_and_resume_equals_an_uninterrupted_run(
@@ -58,8 +69,9 @@ def test_stop_and_resume_equals_an_uninterrupted_run(
 
 
 def test_settings_survive_the_round_trip(tmp_path: Path, tiny_config: RunConfig) -> None:
-    create_run(tmp_path / "run", "/some/scene", 0.25, tiny_config)
-    assert read_config(tmp_path / "run") == ("/some/scene", 0.25, tiny_config)
+    header = Header("/some/scene", 0.25, WORLD, tiny_config)
+    create_run(tmp_path / "run", header)
+    assert read_config(tmp_path / "run") == header
 
 
 def test_a_folder_with_a_run_is_refused_unless_overwritten(trained, tiny_config: RunConfig) -> None:
@@ -68,9 +80,9 @@ def test_a_folder_with_a_run_is_refused_unless_overwritten(trained, tiny_config:
     (folder / "renders" / "old.png").write_bytes(b"")
     (folder / "notes.txt").write_text("mine")
     with pytest.raises(RunError, match=r"run: holds another run; .*--overwrite"):
-        create_run(folder, "tiny", 0.1, tiny_config)
+        create_run(folder, Header("tiny", 0.1, WORLD, tiny_config))
     assert (folder / "field.safetensors").exists()
-    create_run(folder, "tiny", 0.1, tiny_config, overwrite=True)
+    create_run(folder, Header("tiny", 0.1, WORLD, tiny_config), overwrite=True)
     assert sorted(p.name for p in folder.iterdir()) == ["config.json", "notes.txt"]
 
 
@@ -80,15 +92,15 @@ def test_a_folder_with_other_files_is_refused_and_overwrite_keeps_them(
     (tmp_path / "renders").mkdir()
     (tmp_path / "renders" / "holiday.png").write_bytes(b"precious")
     with pytest.raises(RunError, match="holds other files"):
-        create_run(tmp_path, "tiny", 0.1, tiny_config)
-    create_run(tmp_path, "tiny", 0.1, tiny_config, overwrite=True)
+        create_run(tmp_path, Header("tiny", 0.1, WORLD, tiny_config))
+    create_run(tmp_path, Header("tiny", 0.1, WORLD, tiny_config), overwrite=True)
     assert (tmp_path / "renders" / "holiday.png").read_bytes() == b"precious"
 
 
 def test_a_file_in_the_folders_place_is_refused(tmp_path: Path, tiny_config: RunConfig) -> None:
     (tmp_path / "run").write_text("")
     with pytest.raises(RunError, match="run: is a file"):
-        create_run(tmp_path / "run", "tiny", 0.1, tiny_config, overwrite=True)
+        create_run(tmp_path / "run", Header("tiny", 0.1, WORLD, tiny_config), overwrite=True)
 
 
 def test_no_space_leaves_the_last_save_whole(trained) -> None:

@@ -28,6 +28,7 @@ from orefield.fields import make_field
 from orefield.fields.frequency import FrequencyField
 from orefield.fields.ngp import NgpField
 from orefield.samplers import OccupancySampler
+from orefield.scenes.scene import Scene
 
 FORMAT = 1
 _FILES = ("config.json", "metrics.json", "field.safetensors", "state.safetensors")
@@ -61,25 +62,39 @@ class Resumable(Protocol):
 
 
 @dataclass(frozen=True)
+class Header:
+    """What config.json says: the scene, how its units relate to its files', every setting."""
+
+    source: str
+    """The scene: a path, or an embedded scene's name."""
+    near: float
+    """Distance from a camera, in scene units, before which nothing is sampled."""
+    to_world: tuple[tuple[float, ...], ...]
+    """4 x 4 similarity from scene units back to the coordinates of the files."""
+    config: RunConfig
+
+
+@dataclass(frozen=True)
 class Run:
     """A run folder read back, ready to render on the CPU."""
 
     folder: Path
-    source: str
-    """The scene: a path, or an embedded scene's name."""
-    config: RunConfig
+    header: Header
     field: NgpField | FrequencyField
     sampler: OccupancySampler
 
 
-def create_run(
-    folder: Path, source: str, near: float, config: RunConfig, overwrite: bool = False
-) -> None:
+def header_of(scene: Scene, source: str, config: RunConfig) -> Header:
+    """The header of a run on `scene`, which `open_scene` finds at `source`."""
+    rows: list[list[float]] = scene.to_world.tolist()
+    return Header(source, scene.near, tuple(map(tuple, rows)), config)
+
+
+def create_run(folder: Path, header: Header, overwrite: bool = False) -> None:
     """Make a run folder and write its config.json.
 
-    `source` is the scene as `open_scene` takes it, `near` its near distance in scene units. A
-    folder that holds anything is refused with RunError unless `overwrite`, which removes an earlier
-    run's files and leaves all others.
+    A folder that holds anything is refused with RunError unless `overwrite`, which removes an
+    earlier run's files and leaves all others.
     """
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder}: is a file; expected a folder for the run")
@@ -89,37 +104,41 @@ def create_run(
             raise RunError(f"{folder}: holds {held}; choose a new folder or pass --overwrite")
         _remove_run(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_config(folder, source, near, config)
+    write_config(folder, header)
 
 
-def write_config(folder: Path, source: str, near: float, config: RunConfig) -> None:
+def write_config(folder: Path, header: Header) -> None:
     """Write config.json, also when a resumed run gets a new budget."""
-    header = {"orefield": __version__, "format": FORMAT, "scene": source, "near": near}
-    write_json(folder / "config.json", {**header, "config": to_dict(config)})
+    facts = {"orefield": __version__, "format": FORMAT, "scene": header.source}
+    facts |= {"near": header.near, "to_world": header.to_world}
+    write_json(folder / "config.json", {**facts, "config": to_dict(header.config)})
 
 
-def read_config(folder: Path) -> tuple[str, float, RunConfig]:
-    """Scene, near distance and settings from config.json; RunError names the file and the field."""
+def read_config(folder: Path) -> Header:
+    """The header in config.json; RunError names the file and the field."""
     if not folder.is_dir():
         raise RunError(f"{folder}: no such run folder")
     path = folder / "config.json"
-    header = read_json(path)
+    facts = read_json(path)
     expected: dict[str, Any] = {
         "format": int,
         "scene": str,
         "near": (int, float),
+        "to_world": list,
         "config": dict,
     }
     for name, kind in expected.items():
-        if not isinstance(header.get(name), kind):
+        if not isinstance(facts.get(name), kind):
             raise RunError(f"{path}: '{name}' is missing or of the wrong kind")
-    if header["format"] != FORMAT:
-        written = f"'format' is {header['format']}, written by orefield {header.get('orefield')}"
+    if facts["format"] != FORMAT:
+        written = f"'format' is {facts['format']}, written by orefield {facts.get('orefield')}"
         raise RunError(f"{path}: {written}; this version reads {FORMAT}")
     try:
-        return header["scene"], float(header["near"]), from_dict(header["config"])
+        config = from_dict(facts["config"])
     except ConfigError as error:
         raise RunError(f"{path}: {error}") from None
+    to_world = tuple(map(tuple, facts["to_world"]))
+    return Header(facts["scene"], float(facts["near"]), to_world, config)
 
 
 def save_run(folder: Path, trainer: Resumable) -> None:
@@ -134,12 +153,13 @@ def save_run(folder: Path, trainer: Resumable) -> None:
 
 def load_run(folder: Path) -> Run:
     """Read a run for rendering, on the CPU; RunError names the file and the field at fault."""
-    source, near, config = read_config(folder)
+    header = read_config(folder)
+    config = header.config
     path = folder / "field.safetensors"
     given, _ = _read_tensors(path)
     field = make_field(config.field, config.seed)
-    sampler = OccupancySampler(config.sampler, near)
-    run = Run(folder, source, config, field, sampler)
+    sampler = OccupancySampler(config.sampler, header.near)
+    run = Run(folder, header, field, sampler)
     expected = _rendering_tensors(run)
     _check_tensors(path, given, expected)
     field.load_state_dict({name: given[f"field.{name}"] for name in field.state_dict()})

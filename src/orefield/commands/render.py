@@ -54,8 +54,8 @@ def run(args: Args) -> int:
     from orefield.threads import use_threads
 
     loaded = load_run(args.run)
-    use_threads(loaded.config.threads)
-    scene, _ = open_source(loaded.source, loaded.config.scene)
+    use_threads(loaded.header.config.threads)
+    scene, _ = open_source(loaded.header.source, loaded.header.config.scene)
     out = args.out or args.run / "renders" / args.path
     files, sizes = [], set()
     for index, frame in enumerate(_frames(args, loaded, scene)):
@@ -91,7 +91,7 @@ def _frames(args: Args, loaded: "Run", scene: "Scene") -> "Iterator[NDArray]":
     console = Console(highlight=False)
     quiet = not console.is_terminal
     for camera, pose in track(shots, "rendering", console=console, disable=quiet):
-        background = BACKGROUND[loaded.config.eval_background]
+        background = BACKGROUND[loaded.header.config.eval_background]
         picture = render_view(
             loaded.field, loaded.sampler, _resized(camera, args.width), pose, background
         )

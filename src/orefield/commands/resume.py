@@ -33,17 +33,17 @@ def run(args: Args) -> int:
     from orefield.threads import use_threads
     from orefield.train import Trainer, warm_up
 
-    source, near, old = read_config(args.run)
-    config = with_budget(old, args.seconds, args.steps)
+    header = read_config(args.run)
+    config = with_budget(header.config, args.seconds, args.steps)
     use_threads(config.threads)
-    scene, source = open_source(source, config.scene)
+    scene, source = open_source(header.source, config.scene)
     trainer = Trainer(scene, config)
     resume_run(args.run, trainer)
     session = Session(args.run, source, scene, config, trainer, read_history(args.run))
     if trainer.progress() >= 1:
         used = f"{trainer.step} steps in {trainer.seconds:.1f} s"
         raise RunError(f"{args.run}: has used its budget ({used}); pass --seconds or --steps")
-    write_config(args.run, source, near, config)
+    write_config(args.run, dataclasses.replace(header, config=config))
     print(f"going on after {trainer.step} steps and {trainer.seconds:.1f} s")
     warm_up(scene, config)
     return finish(session) if train(session) else 130

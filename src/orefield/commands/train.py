@@ -29,7 +29,7 @@ class Args:
 
 def run(args: Args) -> int:
     """Read the scene, train, evaluate, and say where to look."""
-    from orefield.checkpoint import create_run
+    from orefield.checkpoint import create_run, header_of
     from orefield.commands.session import Session, finish, open_source, train
     from orefield.report.history import History
     from orefield.threads import use_threads
@@ -38,7 +38,7 @@ def run(args: Args) -> int:
     use_threads(args.config.threads)
     scene, source = open_source(args.scene, args.config.scene)
     folder = args.out or free_folder(scene.name)
-    create_run(folder, source, scene.near, args.config, args.overwrite)
+    create_run(folder, header_of(scene, source, args.config), args.overwrite)
     print("compiling kernels (only the first run takes long) ...", flush=True)
     seconds = warm_up(scene, args.config)
     print(f"kernels ready after {seconds:.1f} s, cached for the next run")

@@ -18,9 +18,7 @@ from orefield.ops.hash_grid import GridLayout, hash_grid
 
 _CODE = 16
 _ROWS = 2048
-"""Batches are padded to a multiple of this. oneDNN builds a kernel for every new shape of a matrix
-product, which took longer than the products themselves while the number of samples changed with
-each step."""
+"""Batches are padded to a multiple of this, larger ones to coarser multiples."""
 
 
 class NgpField(nn.Module):
@@ -80,5 +78,11 @@ class NgpField(nn.Module):
 
 
 def padded(x: Tensor) -> Tensor:
-    """x with zeros up to the next multiple of `_ROWS` along its last axis."""
-    return pad(x, (0, -x.shape[-1] % _ROWS))
+    """x with zeros along its last axis, so that few lengths occur: at most 16 between n and 2 n.
+
+    oneDNN builds a kernel for every new shape of a matrix product. While the number of samples
+    changed with each step, that took longer than the products themselves.
+    """
+    samples = x.shape[-1]
+    multiple = max(_ROWS, 2 ** (samples.bit_length() - 1) // 16)
+    return pad(x, (0, -samples % multiple))
