@@ -101,10 +101,8 @@ def test_the_summary_is_the_mean_over_views() -> None:
 def test_the_protocol_says_what_the_numbers_depend_on(
     tiny_scene: Scene, tiny_config: RunConfig
 ) -> None:
-    facts = protocol(
-        tiny_scene, "/data/tiny", replace(tiny_config, eval_background="black", seed=7)
-    )
-    assert facts["scene"] == "/data/tiny"
+    facts = protocol(tiny_scene, replace(tiny_config, eval_background="black", seed=7))
+    assert facts["scene"] == tiny_scene.name
     assert facts["split"] == tiny_scene.split
     assert (facts["train_views"], facts["test_views"]) == (6, 2)
     assert facts["resolution"] == ["16x16"]

@@ -86,11 +86,11 @@ def summary(scores: Sequence[ViewScore]) -> dict[str, Any]:
     }
 
 
-def protocol(scene: Scene, source: str, config: RunConfig) -> dict[str, Any]:
+def protocol(scene: Scene, config: RunConfig) -> dict[str, Any]:
     """All that a reader needs to know before comparing the numbers with others."""
     sizes = sorted({f"{view.camera.width}x{view.camera.height}" for view in scene.test})
     return {
-        "scene": source,
+        "scene": scene.name,
         "split": scene.split,
         "train_views": len(scene.train),
         "test_views": len(scene.test),

@@ -25,13 +25,13 @@ def run(args: Args) -> int:
 
     loaded = load_run(args.run)
     use_threads(loaded.header.config.threads)
-    scene, source = open_source(loaded.header.source, loaded.header.config.scene)
+    scene, _ = open_source(loaded.header.source, loaded.header.config.scene)
     test = score_views(
         loaded.field, loaded.sampler, scene, loaded.header.config, args.run / "renders"
     )
     path = args.run / "metrics.json"
     training = read_json(path).get("training") if path.exists() else None
-    facts = {"protocol": protocol(scene, source, loaded.header.config), "training": training}
+    facts = {"protocol": protocol(scene, loaded.header.config), "training": training}
     write_json(path, {**facts, "test": test})
     if test:
         print(f"test: {test['psnr']:.2f} dB PSNR, {test['ssim']:.4f} SSIM")

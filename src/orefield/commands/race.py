@@ -53,7 +53,7 @@ def run(args: Args) -> int:
 
     config = args.config
     use_threads(config.threads)
-    scene, source = open_source(args.scene, config.scene)
+    scene, _ = open_source(args.scene, config.scene)
     print(f"kernels ready after {warm_up(scene, config):.1f} s", flush=True)
     seeds = range(config.seed, config.seed + args.seeds)
     arms = race(scene, config, args.arms, seeds, args.slice_seconds, _tell)
@@ -64,7 +64,7 @@ def run(args: Args) -> int:
         "test": "all test views after the end",
         "slice_seconds": args.slice_seconds,
     }
-    about = {**protocol(scene, source, config), "measured": measured, "config": to_dict(config)}
+    about = {**protocol(scene, config), "measured": measured, "config": to_dict(config)}
     del about["rule"], about["seed"]
     write_json(args.out / "race.json", {"protocol": about, "summary": summary, "arms": arms})
     tables = (

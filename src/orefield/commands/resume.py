@@ -36,10 +36,10 @@ def run(args: Args) -> int:
     header = read_config(args.run)
     config = with_budget(header.config, args.seconds, args.steps)
     use_threads(config.threads)
-    scene, source = open_source(header.source, config.scene)
+    scene, _ = open_source(header.source, config.scene)
     trainer = Trainer(scene, config)
     resume_run(args.run, trainer)
-    session = Session(args.run, source, scene, config, trainer, read_history(args.run))
+    session = Session(args.run, scene, config, trainer, read_history(args.run))
     if trainer.progress() >= 1:
         used = f"{trainer.step} steps in {trainer.seconds:.1f} s"
         raise RunError(f"{args.run}: has used its budget ({used}); pass --seconds or --steps")

@@ -32,7 +32,6 @@ class Session:
     """One training run in progress."""
 
     folder: Path
-    source: str
     scene: Scene
     config: RunConfig
     trainer: Trainer
@@ -75,7 +74,7 @@ def finish(session: Session) -> int:
     trainer, config, folder = session.trainer, session.config, session.folder
     training = training_facts(session)
     test = score_views(trainer.field, trainer.sampler, session.scene, config, folder / "renders")
-    facts = {"protocol": protocol(session.scene, session.source, config), "training": training}
+    facts = {"protocol": protocol(session.scene, config), "training": training}
     write_json(folder / "metrics.json", {**facts, "test": test})
     title = f"{session.scene.name}, rule {config.mining.rule}, seed {config.seed}"
     plots = folder / "plots"

@@ -43,7 +43,7 @@ def run(args: Args) -> int:
     seconds = warm_up(scene, args.config)
     print(f"kernels ready after {seconds:.1f} s, cached for the next run")
     trainer = Trainer(scene, args.config)
-    session = Session(folder, source, scene, args.config, trainer, History())
+    session = Session(folder, scene, args.config, trainer, History())
     return finish(session) if train(session) else 130
 
 
