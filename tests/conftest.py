@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import runtime_checkable
 
 import hypothesis
 import numpy as np
@@ -21,14 +20,17 @@ if find_spec("beartype"):
     _checked = [".".join(file.parts) for file in _files if not {"cpu", "gpu"} & set(file.parts)]
     install_import_hook(_checked, "beartype.beartype")
 
-from orefield import types  # noqa: E402  (after the hook, like everything of ours)
+# After the hook, like everything of ours.
 from orefield.config import FieldConfig, OptimConfig, RunConfig, SamplerConfig  # noqa: E402
 
-# beartype checks a protocol by isinstance, which typing allows for marked ones only.
-for _protocol in (types.Field, types.Sampler):
-    runtime_checkable(_protocol)
-
-hypothesis.settings.register_profile("laws", derandomize=True, deadline=None, max_examples=25)
+# A slow machine is no failed law: no deadline, no check of how long drawing an example takes.
+hypothesis.settings.register_profile(
+    "laws",
+    derandomize=True,
+    deadline=None,
+    max_examples=25,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
 hypothesis.settings.load_profile("laws")
 
 

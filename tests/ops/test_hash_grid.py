@@ -147,6 +147,22 @@ def test_a_constant_table_gives_constant_features(twin, levels, points):
 
 @pytest.mark.parametrize("twin", TWINS)
 @given(levels=grid_settings(), points=positions(), seed=SEEDS)
+def test_a_level_reads_its_own_rows_alone(twin, levels, points, seed):
+    """On the cube's far faces a cell too far would read, and weigh with zero, what lies behind."""
+    layout = grid_layout(*levels)
+    table = random_table(layout, seed)
+    with using(twin):
+        want = hash_grid(table, points, layout)
+        for level, (first, size) in enumerate(zip(layout.first, layout.size, strict=True)):
+            around = torch.full((layout.rows + 100_000, 2), torch.nan)
+            around[first : first + size] = table[first : first + size]
+            got = hash_grid(around[: layout.rows], points, layout)
+            rows = slice(2 * level, 2 * level + 2)
+            assert torch.equal(got[rows], want[rows])
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@given(levels=grid_settings(), points=positions(), seed=SEEDS)
 def test_positions_outside_count_as_the_nearest_inside(twin, levels, points, seed):
     layout = grid_layout(*levels)
     table = random_table(layout, seed)

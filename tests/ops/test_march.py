@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orefield.ops.backend import using
@@ -26,7 +26,8 @@ def same(one: PackedSamples, other: PackedSamples) -> bool:
     return all(torch.equal(getattr(one, name), getattr(other, name)) for name in vars(one))
 
 
-@given(rays(), grids(), STEPS, NEARS, st.none() | SEEDS, st.sampled_from([1, 3, 1000]))
+@settings(max_examples=100)
+@given(rays(), grids(), STEPS, NEARS, st.none() | SEEDS, st.sampled_from([3, 1000]))
 def test_twin_keeps_exactly_the_samples_of_the_definition(rays, grid, dt, near, seed, limit):
     jitter = None if seed is None else torch.rand(len(rays), generator=seeded(seed))
     with using("definition"):

@@ -5,7 +5,7 @@ Here they take turns in slices of about a second, and the order rotates each rou
 runs only while it trains: selection and grid refresh inside, evaluation and compilation outside.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
@@ -101,8 +101,8 @@ def race(
     seeds: Sequence[int],
     slice_seconds: float = 1.0,
     tell: Callable[[Arm, Point], None] = lambda arm, point: None,
-) -> list[dict[str, Any]]:
-    """Race `rules` for `config.seconds` each, once per seed; the facts of every arm.
+) -> Iterator[list[dict[str, Any]]]:
+    """Race `rules` for `config.seconds` each, once per seed; yields the facts of a seed's arms.
 
     All arms of a seed start from the same parameters and share every setting but the rule.
     Raises ValueError when the scene has no test view.
@@ -110,13 +110,11 @@ def race(
     if not scene.test:
         raise ValueError(f"scene {scene.name}: a race needs at least one test view")
     probe = PixelProbe(scene, BACKGROUND[config.eval_background], PROBE)
-    facts = []
+    background = BACKGROUND[config.eval_background]
     for seed in seeds:
         arms = [_arm(scene, config, rule, seed) for rule in rules]
         _run(arms, config.seconds, slice_seconds, probe, tell)
-        background = BACKGROUND[config.eval_background]
-        facts += [arm.facts(scene, background) for arm in arms]
-    return facts
+        yield [arm.facts(scene, background) for arm in arms]
 
 
 def _arm(scene: Scene, config: RunConfig, rule: Rule, seed: int) -> Arm:

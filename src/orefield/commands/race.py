@@ -53,26 +53,29 @@ def run(args: Args) -> int:
 
     config = args.config
     use_threads(config.threads)
+    args.out.mkdir(parents=True, exist_ok=True)  # refuse now what would be refused at the end
     scene, _ = open_source(args.scene, config.scene)
     print(f"kernels ready after {warm_up(scene, config):.1f} s", flush=True)
-    seeds = range(config.seed, config.seed + args.seeds)
-    arms = race(scene, config, args.arms, seeds, args.slice_seconds, _tell)
-    summary = summarise(arms, config.seconds)
-    measured = {
+    about = {
+        **protocol(scene, config),
         "clock": "each arm's own training seconds; evaluation and compilation outside",
         "curve": f"PSNR of {PROBE} fixed test pixels at {len(MARKS)} times; interpolated between",
         "test": "all test views after the end",
         "slice_seconds": args.slice_seconds,
+        "config": to_dict(config),
     }
-    about = {**protocol(scene, config), "measured": measured, "config": to_dict(config)}
     del about["rule"], about["seed"]
-    write_json(args.out / "race.json", {"protocol": about, "summary": summary, "arms": arms})
-    tables = (
-        f"{markdown(summary, config.seconds)}\n\nMilliseconds per step:\n\n{stage_table(summary)}\n"
-    )
-    (args.out / "table.md").write_text(tables, encoding="utf-8")
-    title = f"{scene.name}: {args.seeds} seed(s), {config.seconds:g} s of training each"
-    plot_race(args.out / "race.png", arms, title)
+    seeds = range(config.seed, config.seed + args.seeds)
+    arms: list[dict[str, Any]] = []
+    for finished in race(scene, config, args.arms, seeds, args.slice_seconds, _tell):
+        arms += finished
+        summary = summarise(arms, config.seconds)
+        result = {"protocol": about, "summary": summary, "arms": arms}
+        write_json(args.out / "race.json", result)  # after each seed: a stop loses one seed
+        tables = f"{markdown(summary, config.seconds)}\n\n{stage_table(summary)}\n"
+        (args.out / "table.md").write_text(tables, encoding="utf-8")
+        title = f"{scene.name}: {config.seconds:g} s of training for each rule and seed"
+        plot_race(args.out / "race.png", arms, title)
     print(tables)
     print(f"look at {args.out}/race.png, table.md and race.json")
     return 0
