@@ -55,6 +55,7 @@ def test_twin_equals_definition(levels, points, seed):
 def test_twin_has_the_definitions_gradient(levels, points, seed, dtype):
     layout = grid_layout(*levels)
     grad = torch.randn(layout.features, points.shape[1], generator=seeded(seed)).to(dtype)
+    grad *= torch.rand(grad.shape, generator=seeded(seed + 1)) < 0.7  # as behind a ReLU
     table = random_table(layout, seed).requires_grad_()
     with using("definition"):
         want = backward(grad, points, layout)
@@ -84,6 +85,15 @@ def test_bf16_features_are_the_rounded_fp32_ones(twin, levels, points, seed):
         fine = hash_grid(table, points, layout)
         coarse = hash_grid(table, points, layout, torch.bfloat16)
     assert torch.equal(coarse, fine.bfloat16())
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_bf16_features_half_way_between_two_numbers_become_the_even_one(twin):
+    ties = torch.tensor([[1 + 2**-8, 1 + 3 * 2**-8]])
+    with using(twin):
+        vertex = torch.zeros(3, 1)  # where one weight is 1 and the others are 0
+        got = hash_grid(ties.repeat(MIXED.rows, 1), vertex, MIXED, torch.bfloat16)
+    assert got[:2, 0].tolist() == [1, 1 + 2**-6]
 
 
 @pytest.mark.parametrize("twin", TWINS)

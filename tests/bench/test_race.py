@@ -1,0 +1,135 @@
+import json
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+
+from orefield.bench.memory import saved_for_backward, working_memory
+from orefield.bench.race import MARKS, race
+from orefield.bench.race_report import markdown, psnr_at, seconds_to, stage_table, summarise
+from orefield.cli import main
+from orefield.config import RunConfig
+from orefield.scenes import Scene
+
+
+def arm(rule: str, seed: int, psnr: list[float]) -> dict:
+    points = [
+        {
+            "seconds": 10.0 * (i + 1),
+            "psnr": value,
+            "kept_share": 0.5,
+            "rays": 100,
+            "saved_bytes": 2**20,
+            "peak_bytes": None,
+        }
+        for i, value in enumerate(psnr)
+    ]
+    test = {"psnr": psnr[-1], "ssim": 0.9}
+    stages = {"march": 1.0, "forward": 2.0}
+    base = {"rule": rule, "seed": seed, "steps": 10, "ms_per_step": 3.0}
+    return {**base, "test": test, "ms_per_stage": stages, "points": points}
+
+
+CURVE = [20.0, 24.0, 26.0, 27.0]
+
+
+def test_a_curve_is_read_between_its_points_and_never_beyond() -> None:
+    one = arm("plain", 0, CURVE)
+    assert psnr_at(one, 10) == 20
+    assert psnr_at(one, 15) == pytest.approx(22)
+    assert (psnr_at(one, 5), psnr_at(one, 400)) == (20, 27)
+
+
+def test_seconds_to_a_quality_invert_quality_at_a_time() -> None:
+    one = arm("plain", 0, CURVE)
+    for seconds in (10.0, 13.0, 20.0, 37.5, 40.0):
+        assert seconds_to(one, psnr_at(one, seconds)) == pytest.approx(seconds)
+    assert seconds_to(one, 27.1) is None
+
+
+def test_a_dip_does_not_move_the_first_time_a_quality_was_reached() -> None:
+    assert seconds_to(arm("plain", 0, [20.0, 24.0, 22.0, 27.0]), 23.0) == pytest.approx(17.5)
+
+
+def test_an_arm_that_copies_plain_twice_as_fast_needs_half_the_time() -> None:
+    plain = [arm("plain", seed, [20.0, 22.0, 24.0, 26.0]) for seed in (0, 1)]
+    fast = [arm("threshold", seed, [22.0, 26.0, 28.0, 29.0]) for seed in (0, 1)]
+    rows = summarise([*plain, *fast], 40.0)
+    assert rows["threshold"]["seconds_to_plain"]["1.0"] == pytest.approx(20)
+    assert rows["plain"]["seconds_to_plain"]["1.0"] == pytest.approx(40)
+    assert rows["plain"]["psnr"]["1.0"] == {"mean": 26.0, "min": 26.0, "max": 26.0}
+    lines = markdown(rows, 40.0).splitlines()
+    assert len({line.count("|") for line in lines}) == 1  # every row has the header's columns
+    assert "| threshold | 1.0 | 2.0 |" in stage_table(rows)
+
+
+def test_an_arm_that_misses_plains_quality_on_one_seed_has_no_time() -> None:
+    plain = [arm("plain", seed, CURVE) for seed in (0, 1)]
+    slow = [arm("hsm", 0, CURVE), arm("hsm", 1, [v - 1 for v in CURVE])]
+    assert summarise([*plain, *slow], 40.0)["hsm"]["seconds_to_plain"]["1.0"] is None
+
+
+def test_saved_bytes_count_each_storage_once_and_parameters_never() -> None:
+    weight = torch.ones(4, 8, requires_grad=True)
+    x = torch.ones(100, 8)
+    with saved_for_backward(iter([weight])) as held:
+        y = torch.nn.functional.linear(x, weight)  # saves x and the weight
+        z = y.exp()  # saves z
+        (z * z[:50].sum()).sum()  # saves z again, and one scalar
+    assert held.saved == 4 * (100 * 8 + 100 * 4 + 1)
+
+
+def test_working_memory_sees_a_block_that_is_gone_at_the_end() -> None:
+    with working_memory() as peak:
+        block = torch.ones(2**23)
+        del block
+    if peak.above_start is None:
+        pytest.skip("this system does not tell a process's peak memory")
+    assert 0.9 * 2**25 < peak.above_start < 3 * 2**25
+
+
+def test_arms_are_scored_at_the_same_times_on_their_own_clocks(
+    tiny_scene: Scene, tiny_config: RunConfig
+) -> None:
+    config = replace(tiny_config, seconds=0.4, steps=0)
+    (facts,) = race(tiny_scene, config, ("plain", "threshold"), (0,), 0.1)
+    assert [one["rule"] for one in facts] == ["plain", "threshold"]
+    for one in facts:
+        times = [point["seconds"] for point in one["points"]]
+        assert len(times) == len(MARKS)
+        assert all(early <= late for early, late in pairwise(times))
+        assert all(time >= 0.4 * mark for time, mark in zip(times, MARKS, strict=True))
+        stages = sum(one["ms_per_stage"].values())
+        assert 0.5 * one["ms_per_step"] < stages <= 1.01 * one["ms_per_step"]
+    plain, mined = (one["points"][-1] for one in facts)
+    assert plain["kept_share"] == 1
+    assert mined["kept_share"] < 1
+
+
+def test_a_race_without_test_views_is_refused(tiny_scene: Scene, tiny_config: RunConfig) -> None:
+    with pytest.raises(ValueError, match="at least one test view"):
+        next(race(replace(tiny_scene, test=()), tiny_config, ("plain",), (0,)))
+
+
+def test_the_command_writes_table_plot_and_json_into_a_new_folder(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "deep" / "race"
+    flags = "--seconds 0.3 --seeds 2 --slice-seconds 0.1 --arms plain threshold --optim.samples 512"
+    small = "--field.levels 4 --field.log2-table 10 --sampler.resolution 16 --sampler.steps 64"
+    assert main(["race", str(tiny_folder), "--out", str(out), *flags.split(), *small.split()]) == 0
+    result = json.loads((out / "race.json").read_text())
+    assert {(one["rule"], one["seed"]) for one in result["arms"]} == {
+        (rule, seed) for rule in ("plain", "threshold") for seed in (0, 1)
+    }
+    assert result["protocol"]["scene"] == tiny_folder.name
+    assert (out / "race.png").stat().st_size > 1000
+    assert "| threshold |" in (out / "table.md").read_text()
+
+
+@pytest.mark.parametrize("flags", ["--seeds 0", "--arms plain plain", "--steps 5"])
+def test_senseless_races_are_refused(flags: str, tiny_folder: Path, capsys) -> None:
+    assert main(["race", str(tiny_folder), *flags.split()]) == 1
+    assert capsys.readouterr().err.startswith("orefield: ")
