@@ -5,6 +5,9 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+# Before torch loads its OpenMP runtime; the command line does the same (see orefield/threads.py).
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
 import hypothesis
 import numpy as np
 import pytest

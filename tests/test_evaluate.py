@@ -22,11 +22,18 @@ from orefield.train import Trainer
 class Nothing:
     """A field of empty space: every pixel shows the background."""
 
+    def encode(self, positions: torch.Tensor) -> torch.Tensor:
+        return positions
+
     def directions(self, directions: torch.Tensor) -> torch.Tensor:
         return directions
 
     def __call__(
-        self, positions: torch.Tensor, codes: torch.Tensor, ray: torch.Tensor
+        self,
+        positions: torch.Tensor,
+        codes: torch.Tensor,
+        ray: torch.Tensor,
+        known: torch.Tensor | None = None,
     ) -> torch.Tensor:
         return torch.tensor([-1e4, 0.0, 0.0, 0.0]).expand(positions.shape[1], 4)
 
@@ -36,7 +43,11 @@ class Nothing:
 
 class Broken(Nothing):
     def __call__(
-        self, positions: torch.Tensor, codes: torch.Tensor, ray: torch.Tensor
+        self,
+        positions: torch.Tensor,
+        codes: torch.Tensor,
+        ray: torch.Tensor,
+        known: torch.Tensor | None = None,
     ) -> torch.Tensor:
         return torch.full((positions.shape[1], 4), float("nan"))
 

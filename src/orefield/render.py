@@ -30,6 +30,7 @@ class Picture:
     """Expected distance along the ray in scene units; 0 where nothing is."""
 
 
+@torch.no_grad()
 def render_rays(
     field: Field, sampler: Sampler, rays: Rays
 ) -> tuple[Float[Tensor, "rays 3"], Float[Tensor, " rays"], Float[Tensor, " rays"]]:

@@ -88,7 +88,8 @@ class Trainer:
         self._mark("march")
         loss, kept = self._learn(rays, samples, target, background)
         lr = self.lr()
-        self.optimiser.step(lr)
+        if math.isfinite(loss):
+            self.optimiser.step(lr)
         self._mark("optimise")
         drawn, self.rays = self.rays, self._next_rays(len(samples))
         self.step += 1

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orefield.cameras import Camera
-from orefield.scenes.box import common_focus, find_box
+from orefield.scenes.box import OBJECT_MARGIN, common_focus, find_box
 from orefield.scenes.shots import Shot
 
 CAMERA = Camera(40, 30, 50.0, 50.0, 20.0, 15.0)
@@ -46,7 +46,8 @@ def test_cameras_that_look_at_a_point_have_it_as_their_focus(focus, radius):
     expected = torch.tensor(focus, dtype=torch.float64)
     torch.testing.assert_close(box.centre, expected, atol=1e-9 * radius + 1e-12, rtol=1e-9)
     away = [float((shot.pose[:, 3] - expected).norm()) for shot in shots]
-    assert box.half == pytest.approx(max(away) * 20 / 50)  # the picture's longer side
+    # The picture's longer side.
+    assert box.half == pytest.approx(OBJECT_MARGIN * max(away) * 20 / 50)
     assert box.near == pytest.approx(0.2 * min(away))
     assert find_box(shots, opaque=True).half == pytest.approx(max(away))
 

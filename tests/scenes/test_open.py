@@ -190,7 +190,7 @@ def test_a_scene_describes_itself_in_units_of_its_files(blender):
     first, second = describe(scene).splitlines()
     assert first == "toy: 6 training and 3 test views (official), 12 x 10 pixels"
     assert "centre (1, 2, 3)" in second
-    assert f"half size {4 * math.tan(0.35):.3g}" in second
+    assert f"half size {1.05 * 4 * math.tan(0.35):.3g}" in second
     assert "0.8 to a camera" in second
     moved = replace(scene, near=0.0)
     assert "nearer than 0 to" in describe(moved)

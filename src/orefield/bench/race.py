@@ -62,7 +62,7 @@ class Arm:
             seconds=trainer.seconds,
             steps=trainer.step - len(self.points),
             psnr=probe.psnr(trainer.field, trainer.sampler),
-            kept_share=self.kept / max(self.marched, 1),
+            kept_share=self.kept / self.marched if self.marched else self.points[-1].kept_share,
             rays=trainer.rays,
             saved_bytes=0,
             peak_bytes=None,

@@ -65,7 +65,7 @@ def summarise(arms: Sequence[Facts], seconds: float) -> dict[str, Facts]:
 _QUARTERS = (0.25, 0.5, 0.75, 1.0)
 
 
-def _spread(values: Sequence[float]) -> Facts:
+def _spread(values: Sequence[float | int]) -> Facts:
     return {"mean": fmean(values), "min": min(values), "max": max(values)}
 
 

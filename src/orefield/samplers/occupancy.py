@@ -12,6 +12,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from orefield.config import SamplerConfig
+from orefield.errors import OrefieldError
 from orefield.ops.march import march
 from orefield.types import Density, PackedSamples, Rays
 
@@ -27,7 +28,12 @@ class OccupancySampler:
         near: float,
         seen: Bool[Tensor, "res res res"] | None = None,
     ) -> None:
-        """`near`: scene units in front of a camera left empty; `seen`: cells in a camera's view."""
+        """`near`: scene units in front of a camera left empty; `seen`: cells in a camera's view.
+
+        Raises ValueError when no cell is seen.
+        """
+        if seen is not None and not bool(seen.any()):
+            raise OrefieldError("no training camera sees the scene's box; check the poses")
         self.config, self.near = config, near
         self.dt = math.sqrt(3) / config.steps
         shape = (config.resolution,) * 3
@@ -60,7 +66,8 @@ class OccupancySampler:
         for part in cells.split(_CHUNK):
             index = torch.stack([part // res**2, part // res % res, part % res])
             points = (index + torch.rand(3, len(part), generator=generator)) / res
-            grid[part] = torch.maximum(grid[part], density(points))
+            # A density that is not a number would stay in the maximum for good.
+            grid[part] = torch.maximum(grid[part], density(points).nan_to_num(0.0))
         mean = float(grid.mean()) * self.dt
         threshold = min(self.config.threshold, mean)
         occupied = (self.densities * self.dt > threshold) & self.seen

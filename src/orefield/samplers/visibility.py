@@ -12,7 +12,7 @@ from orefield.cameras import Camera
 def seen_cells(
     cameras: Iterable[tuple[Camera, Float[Tensor, "3 4"]]], resolution: int, near: float
 ) -> Bool[Tensor, "res res res"]:
-    """Cells whose centre, widened by a cell's diagonal, falls into some image in front of `near`.
+    """Cells whose surrounding ball meets some camera's pyramid of view beyond distance `near`.
 
     Poses are camera to scene, OpenCV axes, in units of the cube.
     """
@@ -23,13 +23,19 @@ def seen_cells(
     for camera, pose in cameras:
         left = (~seen).nonzero()[:, 0]
         local = (centres[left] - pose[:, 3]) @ pose[:, :3]
-        depth = local[:, 2]
-        margin = reach * max(camera.fx, camera.fy) / depth.clamp(min=reach)
-        # Distortion bends rays far outside the image; the pinhole bound with a margin is enough
-        # here.
-        x = camera.fx * local[:, 0] / depth.clamp(min=1e-6) + camera.cx
-        y = camera.fy * local[:, 1] / depth.clamp(min=1e-6) + camera.cy
-        inside = (x > -margin) & (x < camera.width + margin)
-        inside &= (y > -margin) & (y < camera.height + margin)
-        seen[left[inside & (depth > near - reach)]] = True
+        inside = (local[:, 2] > -reach) & (local.norm(dim=1) > near - reach)
+        # The pyramid's sides, facing inward. Distortion bends rays by less than a cell or two.
+        for normal in _sides(camera):
+            inside &= local @ normal > -reach
+        seen[left[inside]] = True
     return seen.view(resolution, resolution, resolution)
+
+
+def _sides(camera: Camera) -> Float[Tensor, "4 3"]:
+    """Unit normals of the planes through the camera and an edge of its image, facing inward."""
+    left, right = -camera.cx / camera.fx, (camera.width - camera.cx) / camera.fx
+    top, bottom = -camera.cy / camera.fy, (camera.height - camera.cy) / camera.fy
+    planes = [(1.0, 0.0, -left), (-1.0, 0.0, right), (0.0, 1.0, -top), (0.0, -1.0, bottom)]
+    normals = torch.tensor(planes)
+    unit: Tensor = normals / normals.norm(dim=1, keepdim=True)
+    return unit
