@@ -12,12 +12,13 @@ import pytest
 import torch
 
 from orefield import __version__
+from orefield.checkpoint import load_run, save_run
 from orefield.cli import COMMANDS, main
 from orefield.commands import session
 from orefield.commands.score import file_stem
 from orefield.commands.train import free_folder
 from orefield.config import to_dict
-from orefield.train import StepStats, fit
+from orefield.train import StepStats, Trainer, fit
 
 TINY = [
     *("--field.levels=4", "--field.log2-table=10", "--field.coarsest=4", "--field.finest=32"),
@@ -206,6 +207,27 @@ def test_a_full_disk_is_one_line_and_the_run_so_far_survives(
     after = {file: file.read_bytes() for file in trained.iterdir() if file.is_file()}
     assert after.keys() == before.keys()
     assert [file.name for file in before if before[file] != after[file]] == ["config.json"]
+
+
+def test_a_disk_that_is_full_for_a_while_does_not_end_the_training(
+    tiny_folder: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    from orefield.commands import session
+
+    saved = []
+
+    def full_twice(folder: Path, trainer: Trainer) -> None:
+        saved.append(trainer.step)
+        if len(saved) <= 2:
+            raise OSError(errno.ENOSPC, "No space left on device", str(folder))
+        save_run(folder, trainer)
+
+    monkeypatch.setattr(session, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(session, "save_run", full_twice)
+    assert main(["train", str(tiny_folder), "--out", str(tmp_path / "run"), *TINY]) == 0
+    assert saved == [*range(1, 13), 12]  # after each step, and at the end
+    assert "not saved: " in capsys.readouterr().err
+    assert load_run(tmp_path / "run").folder == tmp_path / "run"
 
 
 @pytest.mark.parametrize(

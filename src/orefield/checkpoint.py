@@ -237,8 +237,10 @@ def _write(path: Path, data: bytes) -> None:
     try:
         beside.write_bytes(data)
         beside.replace(path)
-    except BaseException:
+    except BaseException as error:
         beside.unlink(missing_ok=True)
+        if isinstance(error, OSError):  # a failed write does not say of which file
+            raise OSError(error.errno, error.strerror, str(path)) from None
         raise
 
 

@@ -1,6 +1,7 @@
 """What `train`, `resume` and `eval` share: the loop round `fit`, and what is written at its end."""
 
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from orefield.train import Trainer, fit
 
 CHECKS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 """Shares of the budget after which test pixels are rendered; the training clock stands still."""
+SAVE_EVERY = 120.0
+"""Seconds between two saves while training, outside the training clock."""
 _CHECK_SHARE = 0.1
 """A check is left out when those before it took more than this share of the training time."""
 
@@ -48,7 +51,7 @@ def open_source(source: str, config: SceneConfig) -> tuple[Scene, str]:
 
 def train(session: Session) -> bool:
     """Train until the budget is used, or Ctrl-C; save either way. False when interrupted."""
-    checks = _Checks(session)
+    checks, saved = _Checks(session), perf_counter()
     with _interruptible() as interrupted, LiveLine(session.config) as line:
         for step in fit(session.trainer):
             share = session.trainer.progress()
@@ -57,6 +60,9 @@ def train(session: Session) -> bool:
             if interrupted.is_set():
                 break
             checks.due(share)
+            if perf_counter() - saved > SAVE_EVERY:
+                _save_on_the_way(session)
+                saved = perf_counter()
     session.history.close_point()
     save_run(session.folder, session.trainer)
     write_json(session.folder / "metrics.json", {"training": training_facts(session)})
@@ -65,6 +71,14 @@ def train(session: Session) -> bool:
     print(f"stopped after {session.trainer.step} steps and saved; nothing was evaluated")
     print(f"go on with: orefield resume {session.folder}")
     return False
+
+
+def _save_on_the_way(session: Session) -> None:
+    """Save, but do not let a full disk end the training: there may be room again at its end."""
+    try:
+        save_run(session.folder, session.trainer)
+    except OSError as error:
+        print(f"orefield: not saved: {error}; training goes on", file=sys.stderr)
 
 
 def finish(session: Session) -> int:
