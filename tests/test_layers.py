@@ -21,6 +21,7 @@ ORDER = (
     ("fields", "metrics", "scenes"),
     ("samplers",),
     ("render",),
+    ("look",),
     ("mining",),
     ("checkpoint", "optim"),
     ("train",),

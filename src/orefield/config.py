@@ -25,14 +25,22 @@ def _require(holds: bool, name: str, expected: str, value: object) -> None:
 class SceneConfig:
     """How the photographs are read."""
 
+    format: Literal["auto", "blender", "transforms", "llff", "colmap", "dtu"] = "auto"
+    """Which of the formats in the scene's folder to read; `auto` takes the first that is there, in
+    this order."""
     downscale: int = 1
-    """Divide image width and height by this whole number (area average)."""
+    """Divide image width and height by this whole number: by folders such as `images_4` where they
+    help, else by averaging areas. It counts from the largest images there."""
     holdout: int = 8
     """Scenes without a split: every n-th image, starting with the first, is a test view."""
     max_test_views: int = 0
     """Use at most this many test views, evenly spaced; 0 uses all."""
     box_scale: float = 1.0
     """Enlarge the scene box found from the cameras by this factor."""
+    mask_keeps: Literal["white", "black"] = "white"
+    """Which side of a mask is kept; the other becomes transparent."""
+    allow_outside: bool = False
+    """Read images and masks outside the scene's folder, where its files or links lead there."""
 
     def __post_init__(self) -> None:
         _require(self.downscale >= 1, "scene.downscale", "at least 1", self.downscale)
@@ -118,8 +126,15 @@ class MiningConfig:
     """hsm and budget rules: b is never below this share of B."""
     largest: float = 0.5
     """hsm and budget rules: b is never above this share of B."""
+    first_forward: Literal["auto", "all", "seen"] = "auto"
+    """What the forward without a graph covers. `all`: every marched sample. `seen`: those before
+    the grid expects a ray to be dark, and colours only where they matter. `auto`: all for pruned
+    and hsm, which are published so, else seen. (plain has no such forward.)"""
+    faintest: float = 1e-4
+    """first_forward seen: samples with less than this share of a pixel are left out."""
 
     def __post_init__(self) -> None:
+        _require(0 < self.faintest < 1, "mining.faintest", "between 0 and 1", self.faintest)
         _require(self.c >= 0, "mining.c", "at least 0", self.c)
         _require(0 <= self.budget <= 1, "mining.budget", "in [0, 1]", self.budget)
         _require(0 <= self.alpha <= 1, "mining.alpha", "in [0, 1]", self.alpha)
@@ -129,6 +144,12 @@ class MiningConfig:
             "in (0, largest]",
             self.smallest,
         )
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether the first forward covers only what is likely seen."""
+        published = self.rule in ("plain", "pruned", "hsm")
+        return not published if self.first_forward == "auto" else self.first_forward == "seen"
 
 
 @dataclass(frozen=True)
@@ -190,6 +211,26 @@ def from_dict(values: dict[str, Any]) -> RunConfig:
     return typing.cast(RunConfig, _build(RunConfig, values, ""))
 
 
+def changed(config: RunConfig, changes: str) -> RunConfig:
+    """The configuration with settings changed, as in `mining.c=0.3,optim.lr=0.01`.
+
+    Raises ConfigError naming the setting that is unknown or does not fit.
+    """
+    values = to_dict(config)
+    for change in filter(None, changes.split(",")):
+        name, _, text = change.partition("=")
+        part, *path = values, *name.strip().split(".")
+        for step in path[:-1]:
+            part = part.get(step, {}) if isinstance(part.get(step), dict) else {}
+        _require(path[-1] in part, "setting", "one of the configuration's, such as mining.c", name)
+        try:
+            kind = type(part[path[-1]])
+            part[path[-1]] = {"true": True, "false": False}[text] if kind is bool else kind(text)
+        except (KeyError, TypeError, ValueError):
+            raise ConfigError(f"{name} must be like {part[path[-1]]!r}, got {text!r}") from None
+    return from_dict(values)
+
+
 def _build(cls: type, values: Any, path: str) -> Any:
     if not isinstance(values, dict):
         raise ConfigError(f"{path or 'configuration'} must be an object, got {values!r}")
@@ -206,6 +247,9 @@ def _value(kind: Any, given: Any, name: str) -> Any:
     if typing.get_origin(kind) is Literal:
         choices = typing.get_args(kind)
         _require(given in choices, name, f"one of {', '.join(map(str, choices))}", given)
+        return given
+    if kind is bool:
+        _require(isinstance(given, bool), name, "true or false", given)
         return given
     number = isinstance(given, int) and not isinstance(given, bool)
     fits = number if kind is int else number or isinstance(given, float)

@@ -1,8 +1,9 @@
 """Training: one step, the loop over steps, and everything needed to go on after a stop.
 
-A step marches rays, runs the field over all samples without a graph, carries the pixel loss back to
+A step draws rays, looks along them without a graph, carries the pixel loss back to
 the field's raw outputs in closed form, lets the mining rule choose, and runs the chosen again with
-a graph. The rule `plain` needs no choice, so its one forward carries the graph from the start.
+a graph. The rule `plain` needs no choice, so its one forward carries the graph from the start;
+`pruned` chooses by light alone, so the one over what it kept does.
 """
 
 import math
@@ -16,17 +17,17 @@ from torch import Tensor
 
 from orefield.config import RunConfig
 from orefield.fields import make_field
-from orefield.mining import Budget, Selection, hardness, select
+from orefield.look import Look, lit, look_ahead, look_everywhere
+from orefield.mining import Budget, hardness, select
 from orefield.ops.composite import composite_backward, composite_forward
 from orefield.optim import Optimiser
-from orefield.render import DARK
 from orefield.samplers import OccupancySampler, seen_cells
 from orefield.scenes import PixelBank, Scene
 from orefield.types import PackedSamples, Rays
 
 _FIRST_RAYS = 1024
 _MOST_RAYS = 65_536
-STAGES = ("march", "forward", "composite", "select", "backward", "optimise", "refresh")
+STAGES = ("draw", "look", "shade", "composite", "select", "backward", "optimise", "refresh")
 
 
 class StepStats(NamedTuple):
@@ -84,18 +85,17 @@ class Trainer:
         self.sampler.update(self.step, self.field.density, self.generator)
         self._mark("refresh")
         rays, target, background = self._batch()
-        samples = self.sampler(rays, self.generator)
-        self._mark("march")
-        loss, kept = self._learn(rays, samples, target, background)
+        self._mark("draw")
+        loss, evaluated, kept = self._learn(rays, target, background)
         lr = self.lr()
         if math.isfinite(loss):
             self.optimiser.step(lr)
         self._mark("optimise")
-        drawn, self.rays = self.rays, self._next_rays(len(samples))
+        drawn, self.rays = self.rays, self._next_rays(evaluated)
         self.step += 1
         self.seconds += time.perf_counter() - begun
         psnr = -10 * math.log10(max(loss, 1e-12)) if math.isfinite(loss) else math.nan
-        return StepStats(self.step, self.seconds, loss, psnr, drawn, len(samples), kept, lr)
+        return StepStats(self.step, self.seconds, loss, psnr, drawn, evaluated, kept, lr)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors and JSON facts from which `restore` goes on exactly."""
@@ -141,41 +141,63 @@ class Trainer:
         alpha = rgba[:, 3:]
         return rays, rgba[:, :3] * alpha + background * (1 - alpha), background
 
-    def _learn(
-        self, rays: Rays, samples: PackedSamples, target: Tensor, background: Tensor
-    ) -> tuple[float, int]:
-        """Gradients of this batch into the parameters; the loss and the number of samples kept."""
-        plain = self.config.mining.rule == "plain"
+    def _learn(self, rays: Rays, target: Tensor, background: Tensor) -> tuple[float, int, int]:
+        """Gradients of this batch into the parameters.
+
+        Returns the loss and the numbers of samples evaluated and kept.
+        """
         codes = self.field.directions(rays.directions)
-        positions, ray = samples.positions, samples.ray
-        with torch.set_grad_enabled(plain):
-            known = None if plain else self.field.encode(positions)
-            raw = self.field(positions, codes, ray, known)
-        self._mark("forward")
-        loss, grad, behind = pixel_gradient(raw.detach(), samples, target, background)
+        mining = self.config.mining
+        if mining.rule == "plain":
+            samples, look = self.sampler(rays, self.generator), None
+            self._mark("look")
+            raw = self.field(samples.positions, codes, samples.ray)
+            asked = len(samples)
+        else:
+            look = self._look(rays)
+            samples, asked = look.samples, look.features.shape[1]
+            # What lies behind the end of a ray that was cut is taken to be right.
+            background = torch.where(look.cut[:, None], target, background)
+            self._mark("look")
+            raw = self._shade(look, codes)
+        self._mark("shade")
+        loss, grad = pixel_gradient(raw.detach(), samples, target, background)
         self._mark("composite")
         if not math.isfinite(loss):
             self.skipped += 1
-            return loss, 0
-        if known is None:
+            return loss, asked, 0
+        if look is None or raw.requires_grad:
             raw.backward(grad)
             self._mark("backward")
-            return loss, len(samples)
-        selection = self._select(grad, behind)
+            return loss, asked, len(samples)
+        selection, self.budget = select(
+            mining, hardness(grad), self.budget, self.generator, of=asked
+        )
         self._mark("select")
         kept = selection.kept
         if len(kept):
-            again = self.field(positions[:, kept], codes, ray[kept], known[:, kept])
+            positions, ray = samples.positions[:, kept], samples.ray[kept]
+            again = self.field(positions, codes, ray, look.known(kept))
             again.backward(weighted(grad[kept], selection.weight))
         self._mark("backward")
-        return loss, len(kept)
+        return loss, asked, len(kept)
 
-    def _select(self, grad: Tensor, behind: Tensor) -> Selection:
+    def _look(self, rays: Rays) -> Look:
         mining = self.config.mining
+        forward = look_ahead if mining.looks_ahead else look_everywhere
+        look = forward(self.field, self.sampler, rays, self.generator)
         if mining.rule == "pruned":
-            return Selection((behind >= DARK).nonzero()[:, 0], None)
-        selection, self.budget = select(mining, hardness(grad), self.budget, self.generator)
-        return selection
+            return lit(look)
+        return lit(look, mining.faintest) if mining.looks_ahead else look
+
+    def _shade(self, look: Look, codes: Tensor) -> Tensor:
+        """Raw outputs; with a graph under `pruned`, which learns from everything that is lit."""
+        samples = look.samples
+        if self.config.mining.rule == "pruned":
+            return self.field(samples.positions, codes, samples.ray, look.known())
+        with torch.no_grad():
+            logits = self.field.shade(look.shape, codes, samples.ray)
+        return torch.cat([look.shape[:, :1], logits], 1)
 
     def _next_rays(self, marched: int) -> int:
         """As many rays as would have met the sample target."""
@@ -193,9 +215,8 @@ def pixel_gradient(
     samples: PackedSamples,
     target: Float[Tensor, "rays 3"],
     background: Float[Tensor, "rays 3"],
-) -> tuple[float, Float[Tensor, "samples 4"], Float[Tensor, " samples"]]:
-    """Mean squared pixel error, its gradient at the raw outputs, and the light that reaches each
-    sample.
+) -> tuple[float, Float[Tensor, "samples 4"]]:
+    """Mean squared pixel error and its gradient at the raw outputs.
 
     No graph: with C = colour + (1 - opacity) background and e = dL/dC = 2 (C - target) / (3 rays),
     the gradients at colour and opacity are e and -e . background.
@@ -205,7 +226,7 @@ def pixel_gradient(
     e = error * (2 / max(error.numel(), 1))
     opacity = -(e * background).sum(1)
     grad = composite_backward(tape, raw, samples.t, samples.spans, e, opacity)
-    return float((error * error).mean()), grad, tape.behind + tape.weights
+    return float((error * error).mean()), grad
 
 
 def weighted(

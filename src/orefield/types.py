@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from orefield.errors import OrefieldError as OrefieldError
@@ -68,6 +68,19 @@ class Field(Protocol):
         """Features of positions, without those of directions: the first stage of `__call__`."""
         ...
 
+    def shape(self, features: Float[Tensor, "features samples"]) -> Float[Tensor, "samples code"]:
+        """From `encode`'s features: the log density, then whatever `shade` needs."""
+        ...
+
+    def shade(
+        self,
+        shape: Float[Tensor, "samples code"],
+        codes: Float[Tensor, "rays directions"],
+        ray: Int[Tensor, " samples"],
+    ) -> Float[Tensor, "samples 3"]:
+        """Colour logits from what `shape` returned and what `directions` made of the rays."""
+        ...
+
     def __call__(
         self,
         positions: Float[Tensor, "3 samples"],
@@ -96,9 +109,19 @@ class Sampler(Protocol):
         ...
 
     def piece(
-        self, rays: Rays, first: Int[Tensor, " rays"], limit: int
+        self,
+        rays: Rays,
+        first: Int[Tensor, " rays"],
+        limit: int = 2**15 - 1,
+        jitter: Float[Tensor, " rays"] | None = None,
     ) -> tuple[PackedSamples, Int[Tensor, " rays"]]:
         """At most `limit` samples per ray from number `first`, and where each ray goes on."""
+        ...
+
+    def front(
+        self, rays: Rays, generator: torch.Generator
+    ) -> tuple[PackedSamples, Bool[Tensor, " rays"]]:
+        """Jittered samples up to where each ray is expected to be dark, and which rays were cut."""
         ...
 
     def update(self, step: int, density: Density, generator: torch.Generator) -> None:

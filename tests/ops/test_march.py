@@ -8,13 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orefield.ops.backend import using
-from orefield.ops.march import ENDED, entry_and_exit, march
+from orefield.ops.march import ENDED, FARTHEST, clearance, entry_and_exit, march
 from orefield.types import PackedSamples, Rays
 from strategies import SEEDS, grids, rays, seeded
 
 STEPS = st.sampled_from([0.013, 0.1, 1.0])
 NEARS = st.sampled_from([0.0, 0.3, 2.5])
 TWINS = ["cpu", "definition"]
+FULL = clearance(torch.ones(4, 4, 4, dtype=torch.bool))
 
 
 def ray(origin: tuple[float, ...], direction: tuple[float, ...]) -> Rays:
@@ -31,9 +32,9 @@ def same(one: PackedSamples, other: PackedSamples) -> bool:
 def test_twin_keeps_exactly_the_samples_of_the_definition(rays, grid, dt, near, seed, limit):
     jitter = None if seed is None else torch.rand(len(rays), generator=seeded(seed))
     with using("definition"):
-        want, want_following = march(rays, grid, dt, near, jitter, limit=limit)
+        want, want_following = march(rays, clearance(grid), dt, near, jitter, limit=limit)
     with using("cpu"):
-        got, following = march(rays, grid, dt, near, jitter, limit=limit)
+        got, following = march(rays, clearance(grid), dt, near, jitter, limit=limit)
     assert same(got, want)
     assert torch.equal(following, want_following)
 
@@ -43,14 +44,14 @@ def test_twin_keeps_exactly_the_samples_of_the_definition(rays, grid, dt, near, 
 def test_pieces_add_up_to_the_whole(twin, rays, grid, dt, limit):
     """As when rendering: marched until no ray goes on, each piece from where the last one ended."""
     with using(twin):
-        whole, ended = march(rays, grid, dt)
+        whole, ended = march(rays, clearance(grid), dt)
         assert (ended == ENDED).all()
         first = torch.zeros(len(rays), dtype=torch.int32)
         found = [[] for _ in range(len(rays))]
         left = torch.arange(len(rays))
         while len(left):
             part = Rays(rays.origins[left], rays.directions[left])
-            piece, following = march(part, grid, dt, first=first, limit=limit)
+            piece, following = march(part, clearance(grid), dt, first=first, limit=limit)
             assert (piece.spans[:, 1] <= limit).all()
             for i, r in enumerate(left.tolist()):
                 begin, count = piece.spans[i].tolist()
@@ -64,7 +65,7 @@ def test_pieces_add_up_to_the_whole(twin, rays, grid, dt, limit):
 @given(rays=rays(), grid=grids(), dt=STEPS, near=NEARS)
 def test_samples_lie_where_they_should(twin, rays, grid, dt, near):
     with using(twin):
-        samples, _ = march(rays, grid, dt, near)
+        samples, _ = march(rays, clearance(grid), dt, near)
     ends = samples.spans.sum(1)
     assert ends.tolist() == samples.spans[:, 1].cumsum(0).tolist()
     assert (int(ends[-1]) if len(rays) else 0) == len(samples)
@@ -85,7 +86,7 @@ def test_samples_lie_where_they_should(twin, rays, grid, dt, near):
 @given(rays=rays(), dt=STEPS)
 def test_a_full_grid_is_sampled_evenly_from_face_to_face(twin, rays, dt):
     with using(twin):
-        samples, _ = march(rays, torch.ones(4, 4, 4, dtype=torch.bool), dt)
+        samples, _ = march(rays, FULL, dt)
     entry, leave = entry_and_exit(rays, 0.0)
     # Sample k exists while entry + (k + 1/2) dt < leave.
     crossed = ((leave - entry) / dt).clamp(0, 1e6).double()
@@ -115,7 +116,7 @@ def test_entry_and_exit_in_closed_form():
 
 @pytest.mark.parametrize("twin", TWINS)
 def test_jitter_moves_all_samples_of_a_ray_alike(twin):
-    rays, full = ray((-1, 0.5, 0.5), (1, 0, 0)), torch.ones(4, 4, 4, dtype=torch.bool)
+    rays, full = ray((-1, 0.5, 0.5), (1, 0, 0)), FULL
     with using(twin):
         early, _ = march(rays, full, 0.25, jitter=torch.tensor([0.0]))
         late, _ = march(rays, full, 0.25, jitter=torch.tensor([0.75]))
@@ -124,7 +125,7 @@ def test_jitter_moves_all_samples_of_a_ray_alike(twin):
 
 
 def test_bad_grids_and_steps_are_refused():
-    rays, full = ray((-1, 0.5, 0.5), (1, 0, 0)), torch.ones(4, 4, 4, dtype=torch.bool)
+    rays, full = ray((-1, 0.5, 0.5), (1, 0, 0)), FULL
     with pytest.raises(ValueError, match="dt must be positive"):
         march(rays, full, 0.0)
     with pytest.raises(ValueError, match="limit at least 1"):

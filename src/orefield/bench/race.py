@@ -11,7 +11,7 @@ from itertools import count
 from typing import Any
 
 from orefield.bench.memory import saved_for_backward, working_memory
-from orefield.config import Rule, RunConfig
+from orefield.config import RunConfig, changed
 from orefield.evaluate import BACKGROUND, PixelProbe, evaluate_views, summary
 from orefield.scenes.scene import Scene
 from orefield.train import Trainer
@@ -40,9 +40,9 @@ class Point:
 
 @dataclass
 class Arm:
-    """One rule and one seed, in training."""
+    """One competitor and one seed, in training."""
 
-    rule: Rule
+    name: str
     seed: int
     trainer: Trainer
     points: list[Point] = field(default_factory=list)
@@ -83,7 +83,7 @@ class Arm:
         test = summary([view.score for view in views])
         stages = {name: 1e3 * s / steps for name, s in self.trainer.stages.items()}
         return {
-            "rule": self.rule,
+            "arm": self.name,
             "seed": self.seed,
             "steps": steps,
             "seconds": self.trainer.seconds,
@@ -97,29 +97,31 @@ class Arm:
 def race(
     scene: Scene,
     config: RunConfig,
-    rules: Sequence[Rule],
+    names: Sequence[str],
     seeds: Sequence[int],
     slice_seconds: float = 1.0,
     tell: Callable[[Arm, Point], None] = lambda arm, point: None,
 ) -> Iterator[list[dict[str, Any]]]:
-    """Race `rules` for `config.seconds` each, once per seed; yields the facts of a seed's arms.
+    """Race the arms for `config.seconds` each, once per seed; yields the facts of a seed's arms.
 
-    All arms of a seed start from the same parameters and share every setting but the rule.
-    Raises ValueError when the scene has no test view.
+    An arm is a mining rule and, behind a colon, what else it changes: `hsm:optim.lr=0.01`. Else all
+    arms share the configuration, and those of a seed start from the same parameters.
+    Raises ValueError when the scene has no test view or an arm is not understood.
     """
     if not scene.test:
         raise ValueError(f"scene {scene.name}: a race needs at least one test view")
     probe = PixelProbe(scene, BACKGROUND[config.eval_background], PROBE)
     background = BACKGROUND[config.eval_background]
     for seed in seeds:
-        arms = [_arm(scene, config, rule, seed) for rule in rules]
+        arms = [Arm(name, seed, Trainer(scene, arm_config(config, name, seed))) for name in names]
         _run(arms, config.seconds, slice_seconds, probe, tell)
         yield [arm.facts(scene, background) for arm in arms]
 
 
-def _arm(scene: Scene, config: RunConfig, rule: Rule, seed: int) -> Arm:
-    mining = replace(config.mining, rule=rule)
-    return Arm(rule, seed, Trainer(scene, replace(config, seed=seed, steps=0, mining=mining)))
+def arm_config(config: RunConfig, name: str, seed: int) -> RunConfig:
+    """The configuration of one arm: see `race`."""
+    rule, _, changes = name.partition(":")
+    return changed(replace(config, seed=seed, steps=0), f"mining.rule={rule},{changes}")
 
 
 def _run(

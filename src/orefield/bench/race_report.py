@@ -36,14 +36,14 @@ def seconds_to(arm: Facts, psnr: float) -> float | None:
 
 
 def summarise(arms: Sequence[Facts], seconds: float) -> dict[str, Facts]:
-    """Per rule, over seeds: PSNR at each quarter, seconds to plain's, shares, bytes, stages."""
-    plain = {arm["seed"]: arm for arm in arms if arm["rule"] == "plain"}
+    """Per arm, over seeds: PSNR at each quarter, seconds to plain's, shares, bytes, stages."""
+    plain = {arm["seed"]: arm for arm in arms if arm["arm"] == "plain"}
     result = {}
-    for rule in dict.fromkeys(arm["rule"] for arm in arms):
-        mine = [arm for arm in arms if arm["rule"] == rule]
+    for name in dict.fromkeys(arm["arm"] for arm in arms):
+        mine = [arm for arm in arms if arm["arm"] == name]
         points = [point for arm in mine for point in arm["points"]]
         peaks = [p["peak_bytes"] for p in points if p["peak_bytes"] is not None]
-        result[rule] = {
+        result[name] = {
             "psnr": {str(q): _spread([psnr_at(a, q * seconds) for a in mine]) for q in _QUARTERS},
             "test_psnr": _spread([arm["test"]["psnr"] for arm in mine]),
             "test_ssim": _spread([arm["test"]["ssim"] for arm in mine]),
@@ -83,14 +83,14 @@ def _to_plain(mine: Sequence[Facts], plain: dict[int, Facts], seconds: float) ->
 
 
 def markdown(summary: dict[str, Facts], seconds: float) -> str:
-    """The summary as a Markdown table, one row a rule; means, and [min, max] over seeds."""
+    """The summary as a Markdown table, one row an arm; means, and [min, max] over seeds."""
     quarters = " | ".join(f"{q * seconds:g} s" for q in _QUARTERS)
     lines = [
-        f"| rule | PSNR at {quarters} | all test views | s to plain's 1/4, 1/2, end "
+        f"| arm | PSNR at {quarters} | all test views | s to plain's 1/4, 1/2, end "
         "| steps | ms/step | kept | saved for backward | step's peak |",
         "|---" * (len(_QUARTERS) + 8) + "|",
     ]
-    for rule, row in summary.items():
+    for name, row in summary.items():
         values = [row["psnr"][str(q)] for q in _QUARTERS] + [row["test_psnr"]]
         psnr = " | ".join(f"{v['mean']:.2f} [{v['min']:.2f}, {v['max']:.2f}]" for v in values)
         times = ", ".join(
@@ -98,7 +98,7 @@ def markdown(summary: dict[str, Facts], seconds: float) -> str:
         )
         peak = "n/a" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 2**20:.0f} MiB"
         lines.append(
-            f"| {rule} | {psnr} | {times} | {row['steps']['mean']:.0f} "
+            f"| {name} | {psnr} | {times} | {row['steps']['mean']:.0f} "
             f"| {row['ms_per_step']['mean']:.1f} | {100 * row['kept_share']['mean']:.0f} % "
             f"| {row['saved_bytes'] / 2**20:.1f} MiB | {peak} |"
         )
@@ -106,29 +106,29 @@ def markdown(summary: dict[str, Facts], seconds: float) -> str:
 
 
 def stage_table(summary: dict[str, Facts]) -> str:
-    """Milliseconds per step and stage as a Markdown table, one row a rule."""
+    """Milliseconds per step and stage as a Markdown table, one row an arm."""
     stages = list(next(iter(summary.values()))["ms_per_stage"])
-    lines = ["| rule | " + " | ".join(stages) + " |", "|---" * (len(stages) + 1) + "|"]
-    for rule, row in summary.items():
+    lines = ["| arm | " + " | ".join(stages) + " |", "|---" * (len(stages) + 1) + "|"]
+    for name, row in summary.items():
         cells = " | ".join(f"{row['ms_per_stage'][stage]:.1f}" for stage in stages)
-        lines.append(f"| {rule} | {cells} |")
+        lines.append(f"| {name} | {cells} |")
     return "\n".join(lines)
 
 
 def plot_race(path: Path, arms: Sequence[Facts], title: str) -> None:
-    """Test PSNR against each arm's own seconds and steps; a line a seed, a colour a rule."""
+    """Test PSNR against each arm's own seconds and steps; a line a seed, a colour an arm."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 4.2), dpi=130, layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
-    rules = list(dict.fromkeys(arm["rule"] for arm in arms))
+    names = list(dict.fromkeys(arm["arm"] for arm in arms))
     for axes, key, label in zip(
         panels, ("seconds", "steps"), ("training seconds", "steps"), strict=True
     ):
         for arm in arms:
-            colour = f"C{rules.index(arm['rule'])}"
+            colour = f"C{names.index(arm['arm'])}"
             x, y = ([p[k] for p in arm["points"]] for k in (key, "psnr"))
-            name = arm["rule"] if arm["seed"] == arms[0]["seed"] else None
+            name = arm["arm"] if arm["seed"] == arms[0]["seed"] else None
             axes.plot(x, y, "o-", color=colour, markersize=3, linewidth=1.3, alpha=0.85, label=name)
         axes.set_xlabel(label)
         axes.grid(alpha=0.25)

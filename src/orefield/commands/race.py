@@ -1,4 +1,4 @@
-"""`orefield race`: several mining rules side by side on equal terms."""
+"""`orefield race`: several ways of training side by side on equal terms."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from orefield.config import ConfigError, Rule, RunConfig, to_dict
+from orefield.config import ConfigError, RunConfig, to_dict
 
 if TYPE_CHECKING:
     from orefield.bench.race import Arm, Point
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Args:
-    """Train several rules side by side, each on its own clock, and compare.
+    """Train several arms side by side, each on its own clock, and compare.
 
     Writes race.json, table.md and race.png. Arms take turns in short slices, because a machine's
     speed drifts; --seconds is each arm's own training time, --mining.rule is not used.
@@ -22,8 +22,8 @@ class Args:
 
     scene: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SCENE")]
     """A scene's folder or JSON file, or an embedded scene: tankard, shapes."""
-    arms: tuple[Rule, ...] = ("plain", "pruned", "hsm", "threshold")
-    """Mining rules to race."""
+    arms: tuple[str, ...] = ("plain", "pruned", "hsm", "threshold")
+    """Mining rules to race, each with changes of its own if wanted: hsm:optim.lr=0.01,mining.smallest=0.1"""
     seeds: int = 1
     """Number of seeds: --seed, --seed + 1, ..."""
     slice_seconds: float = 1.0
@@ -43,7 +43,7 @@ class Args:
 
 def run(args: Args) -> int:
     """Race, then write and print the result."""
-    from orefield.bench.race import MARKS, PROBE, race
+    from orefield.bench.race import MARKS, PROBE, arm_config, race
     from orefield.bench.race_report import markdown, plot_race, stage_table, summarise
     from orefield.checkpoint import write_json
     from orefield.commands.session import open_source
@@ -52,10 +52,12 @@ def run(args: Args) -> int:
     from orefield.train import warm_up
 
     config = args.config
+    configs = [arm_config(config, name, config.seed) for name in args.arms]
     use_threads(config.threads)
     args.out.mkdir(parents=True, exist_ok=True)  # refuse now what would be refused at the end
     scene, _ = open_source(args.scene, config.scene)
-    print(f"kernels ready after {warm_up(scene, config):.1f} s", flush=True)
+    warming = sum(warm_up(scene, own) for own in configs)
+    print(f"kernels ready after {warming:.1f} s", flush=True)
     about = {
         **protocol(scene, config),
         "clock": "each arm's own training seconds; evaluation and compilation outside",
@@ -74,7 +76,7 @@ def run(args: Args) -> int:
         write_json(args.out / "race.json", result)  # after each seed: a stop loses one seed
         tables = f"{markdown(summary, config.seconds)}\n\n{stage_table(summary)}\n"
         (args.out / "table.md").write_text(tables, encoding="utf-8")
-        title = f"{scene.name}: {config.seconds:g} s of training for each rule and seed"
+        title = f"{scene.name}: {config.seconds:g} s of training for each arm and seed"
         plot_race(args.out / "race.png", arms, title)
     print(tables)
     print(f"look at {args.out}/race.png, table.md and race.json")
@@ -84,7 +86,7 @@ def run(args: Args) -> int:
 def _tell(arm: "Arm", point: "Point") -> None:
     facts: dict[str, Any] = vars(point)
     print(
-        f"seed {arm.seed} {arm.rule:<10} {facts['seconds']:6.1f} s {facts['steps']:6d} steps "
+        f"seed {arm.seed} {arm.name:<10} {facts['seconds']:6.1f} s {facts['steps']:6d} steps "
         f"{facts['psnr']:6.2f} dB  {100 * facts['kept_share']:.0f} % kept",
         flush=True,
     )

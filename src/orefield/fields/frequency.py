@@ -68,12 +68,28 @@ class FrequencyField(nn.Module):
         known: Float[Tensor, "features samples"] | None = None,
     ) -> Float[Tensor, "samples 4"]:
         """Raw outputs (log density, red, green, blue logits) at positions in the unit cube."""
-        h = self._activations(self.encode(positions) if known is None else known)
-        with self._autocast(positions):
-            code = codes[ray].to(h.dtype)
-            hidden = F.relu(self.colour_hidden(torch.cat([self.feature(h), code], dim=1)))
-            colour = self.colour(hidden)
-        return torch.cat([self._log_density(h), colour.to(positions.dtype)], dim=1)
+        shape = self.shape(self.encode(positions) if known is None else known)
+        return torch.cat([shape[:, :1], self.shade(shape, codes, ray)], dim=1)
+
+    def shape(self, features: Float[Tensor, "features samples"]) -> Float[Tensor, "samples code"]:
+        """Log density and the last activations, for `shade`."""
+        h = self._activations(features)
+        s = self._log_density(h)
+        return torch.cat([s, h.to(s.dtype)], dim=1)
+
+    def shade(
+        self,
+        shape: Float[Tensor, "samples code"],
+        codes: Float[Tensor, "rays directions"],
+        ray: Int[Tensor, " samples"],
+    ) -> Float[Tensor, "samples 3"]:
+        """Colour logits."""
+        with self._autocast(shape):
+            feature = self.feature(shape[:, 1:])
+            code = codes[ray].to(feature.dtype)
+            hidden = F.relu(self.colour_hidden(torch.cat([feature, code], dim=1)))
+            colour: Tensor = self.colour(hidden)
+        return colour.to(shape.dtype)
 
     @torch.no_grad()
     def density(self, positions: Float[Tensor, "3 points"]) -> Float[Tensor, " points"]:

@@ -58,20 +58,37 @@ class NgpField(nn.Module):
         known: Float[Tensor, "features samples"] | None = None,
     ) -> Float[Tensor, "samples 4"]:
         """Raw outputs (log density, three colour logits), fp32."""
-        samples = len(ray)
         features = hash_grid(self.table, positions, self.layout, self.dtype, self.sink, known)
-        out = linear(self._hidden(features).float(), self.density2)
-        x = torch.cat([out.to(self.dtype), codes.index_select(0, padded(ray))], 1)
-        x = linear(x, self.colour1.to(self.dtype)).relu_()
-        x = linear(x, self.colour2.to(self.dtype)).relu_()
-        rgb = linear(x, self.colour3.to(self.dtype)).float()
-        return torch.cat([out[:, :1], rgb], 1)[:samples]
+        shape = self._shape(features)
+        return torch.cat([shape[:, :1], self._shade(shape, codes, ray)], 1)[: len(ray)]
+
+    def shape(self, features: Float[Tensor, "features samples"]) -> Float[Tensor, "samples code"]:
+        """Log density and 15 numbers for `shade`, fp32."""
+        return self._shape(features)[: features.shape[1]]
+
+    def shade(
+        self,
+        shape: Float[Tensor, "samples code"],
+        codes: Float[Tensor, "rays directions"],
+        ray: Int[Tensor, " samples"],
+    ) -> Float[Tensor, "samples 3"]:
+        """Colour logits, fp32."""
+        return self._shade(padded(shape.T).T, codes, ray)[: len(ray)]
 
     @torch.no_grad()
     def density(self, positions: Float[Tensor, "3 points"]) -> Float[Tensor, " points"]:
         """Density per scene unit."""
         log = self._hidden(self.encode(positions)).float() @ self.density2[0]
         return log[: positions.shape[1]].clamp_(max=LARGEST_LOG_DENSITY).exp_()
+
+    def _shape(self, features: Tensor) -> Tensor:
+        return linear(self._hidden(features).float(), self.density2)
+
+    def _shade(self, shape: Tensor, codes: Tensor, ray: Tensor) -> Tensor:
+        x = torch.cat([shape.to(self.dtype), codes.index_select(0, padded(ray))], 1)
+        x = linear(x, self.colour1.to(self.dtype)).relu_()
+        x = linear(x, self.colour2.to(self.dtype)).relu_()
+        return linear(x, self.colour3.to(self.dtype)).float()
 
     def _hidden(self, features: Tensor) -> Tensor:
         return linear(padded(features).T, self.density1.to(self.dtype)).relu_()

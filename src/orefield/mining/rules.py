@@ -34,6 +34,7 @@ def select(
     budget: Budget | None = None,
     generator: torch.Generator | None = None,
     visible: Bool[Tensor, " samples"] | None = None,
+    of: int = 0,
 ) -> tuple[Selection, Budget | None]:
     """Choose the samples to back-propagate through, by the configured rule.
 
@@ -49,7 +50,7 @@ def select(
     if config.rule == "pruned":
         keep = keep if visible is None else visible
     elif config.rule == "threshold":
-        keep = threshold(finite, config.c)
+        keep = threshold(finite, config.c, of)
     else:
         budget, b = _budget(config, finite, budget)
         if config.rule == "hsm":
@@ -70,9 +71,12 @@ def select(
     return Selection(kept, weight), budget
 
 
-def threshold(g: Float[Tensor, " samples"], c: float) -> Bool[Tensor, " samples"]:
-    """Harder than c times the mean; c = 0 keeps whatever has a gradient."""
-    return g > c * g.mean()
+def threshold(g: Float[Tensor, " samples"], c: float, of: int = 0) -> Bool[Tensor, " samples"]:
+    """Harder than c times the mean; c = 0 keeps whatever has a gradient.
+
+    The mean is over `of` samples where g lacks some that are not hard at all.
+    """
+    return g > c * g.sum() / max(of, len(g))
 
 
 def hsm(

@@ -8,15 +8,20 @@ never occupied: nothing would ever teach the field what is there.
 import math
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from orefield.config import SamplerConfig
 from orefield.errors import OrefieldError
-from orefield.ops.march import march
+from orefield.ops.march import ENDED, clearance, march
 from orefield.types import Density, PackedSamples, Rays
 
 _CHUNK = 65_536
+_STOP = 46.0
+"""Optical thickness at which the grid expects a ray to be dark: ten times that of 1 % of the light,
+because a cell's decaying maximum is far above what most of its points hold."""
+_PROBES = 1 / 16
+"""Share of the rays that go on regardless, so that what was expected wrongly is found out."""
 
 
 class OccupancySampler:
@@ -39,18 +44,32 @@ class OccupancySampler:
         shape = (config.resolution,) * 3
         self.seen = torch.ones(shape, dtype=torch.bool) if seen is None else seen
         self.densities = torch.zeros(shape)
-        self.occupied = self.seen.clone()
+        self.occupy(self.seen.clone())
 
     def __call__(self, rays: Rays, generator: torch.Generator | None) -> PackedSamples:
         """Every sample of every ray; jittered when a generator is given."""
         jitter = None if generator is None else torch.rand(len(rays), generator=generator)
-        return march(rays, self.occupied, self.dt, self.near, jitter)[0]
+        return march(rays, self.clear, self.dt, self.near, jitter)[0]
 
     def piece(
-        self, rays: Rays, first: Int[Tensor, " rays"], limit: int
+        self,
+        rays: Rays,
+        first: Int[Tensor, " rays"],
+        limit: int = 2**15 - 1,
+        jitter: Float[Tensor, " rays"] | None = None,
     ) -> tuple[PackedSamples, Int[Tensor, " rays"]]:
         """At most `limit` samples per ray from number `first`, and where to go on (see `march`)."""
-        return march(rays, self.occupied, self.dt, self.near, None, first, limit)
+        return march(rays, self.clear, self.dt, self.near, jitter, first, limit)
+
+    def front(
+        self, rays: Rays, generator: torch.Generator
+    ) -> tuple[PackedSamples, Bool[Tensor, " rays"]]:
+        """Jittered samples up to where the grid expects each ray to be dark, and which were cut."""
+        chance = torch.rand(2, len(rays), generator=generator)
+        stop = torch.where(chance[1] < _PROBES, torch.inf, _STOP)
+        grid = self.clear, self.dt, self.near
+        samples, going = march(rays, *grid, chance[0], thickness=self.thickness, stop=stop)
+        return samples, going != ENDED
 
     def update(self, step: int, density: Density, generator: torch.Generator) -> None:
         """Refresh the grid when `step` is due; steps count from 0."""
@@ -72,7 +91,7 @@ class OccupancySampler:
         threshold = min(self.config.threshold, mean)
         occupied = (self.densities * self.dt > threshold) & self.seen
         # Never empty: without a single sample no gradient could ever bring a cell back.
-        self.occupied = occupied if occupied.any() else self.seen.clone()
+        self.occupy(occupied if occupied.any() else self.seen.clone())
 
     def occupied_share(self) -> float:
         """Share of the cells that rays stop in, in [0, 1]."""
@@ -88,7 +107,13 @@ class OccupancySampler:
             if name not in state or state[name].shape != own.shape:
                 raise ValueError(f"sampler state: {name!r} must be {list(own.shape)}")
         self.densities = state["densities"].float().clone()
-        self.occupied, self.seen = state["occupied"].bool().clone(), state["seen"].bool().clone()
+        self.seen = state["seen"].bool().clone()
+        self.occupy(state["occupied"].bool().clone())
+
+    def occupy(self, occupied: Bool[Tensor, "res res res"]) -> None:
+        """Set the occupied cells, and what follows from them for marching."""
+        self.occupied, self.clear = occupied, clearance(occupied)
+        self.thickness = self.densities * self.dt
 
     def _due(self, everything: bool, generator: torch.Generator) -> Int[Tensor, " cells"]:
         seen = self.seen.view(-1).nonzero()[:, 0]

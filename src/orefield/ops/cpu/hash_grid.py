@@ -1,8 +1,8 @@
 """Numba twin of the hash grid.
 
 Levels are the outer loop, so one level's table stays in the cache; the eight corners are written
-out, so that the compiler gathers them as vectors; all integers are 32 bits wide (unsigned: the hash
-wraps).
+out, so that the compiler works on them as vectors; all integers are 32 bits wide (unsigned: the
+hash wraps).
 """
 
 import numba
@@ -14,6 +14,7 @@ from numba.extending import overload
 _U = np.uint32
 _P1, _P2 = _U(2654435761), _U(805459861)
 _ONE = np.float32(1)
+BLOCK = 128
 
 
 @njit(inline="always")
@@ -53,14 +54,6 @@ def _weights(fx, fy, fz):
 
 
 @njit(inline="always")
-def _mix(tab, h, w, f):
-    return (
-        w[0] * tab[h[0], f] + w[1] * tab[h[1], f] + w[2] * tab[h[2], f] + w[3] * tab[h[3], f]
-        + w[4] * tab[h[4], f] + w[5] * tab[h[5], f] + w[6] * tab[h[6], f] + w[7] * tab[h[7], f]
-    )  # fmt: skip
-
-
-@njit(inline="always")
 def _bf16(x):
     """The 16 bits of x as bfloat16, rounded to nearest even."""
     bits = np.float32(x).view(np.uint32)
@@ -72,12 +65,12 @@ def _from_bf16(bits):
     return _U(_U(bits) << _U(16)).view(np.float32)
 
 
-def _stored(out, x):
+def stored(out, x):
     """x as `out` holds it: bfloat16 travels as its 16 bits."""
     return _bf16(x) if out.dtype == np.uint16 else x
 
 
-@overload(_stored, inline="always")
+@overload(stored, inline="always")
 def _stored_compiled(out, x):
     if out.dtype == numba.uint16:
         return lambda out, x: _bf16(x)
@@ -96,23 +89,65 @@ def _loaded_compiled(grad, i, k):
     return lambda grad, i, k: grad[i, k]
 
 
+@njit(inline="always")
+def _vertices(positions, start, n, r, s1, s2, mask, dense, index, weight):
+    for q in range(n):
+        ix, fx = _cell(positions[0, start + q], r)
+        iy, fy = _cell(positions[1, start + q], r)
+        iz, fz = _cell(positions[2, start + q], r)
+        h, w = _corners(ix, iy, iz, s1, s2, mask, dense), _weights(fx, fy, fz)
+        index[0, q], index[1, q], index[2, q], index[3, q] = h[0], h[1], h[2], h[3]
+        index[4, q], index[5, q], index[6, q], index[7, q] = h[4], h[5], h[6], h[7]
+        weight[0, q], weight[1, q], weight[2, q], weight[3, q] = w[0], w[1], w[2], w[3]
+        weight[4, q], weight[5, q], weight[6, q], weight[7, q] = w[4], w[5], w[6], w[7]
+
+
+@njit(inline="always")
+def _mix(table, index, weight, q):
+    """Both features of sample q as one complex number: a row is read by a single load."""
+    a, b, c, d = table[index[0, q]], table[index[1, q]], table[index[2, q]], table[index[3, q]]
+    e, f, g, h = table[index[4, q]], table[index[5, q]], table[index[6, q]], table[index[7, q]]
+    s, t, u, v = weight[0, q], weight[1, q], weight[2, q], weight[3, q]
+    w, x, y, z = weight[4, q], weight[5, q], weight[6, q], weight[7, q]
+    return (
+        s * a.real + t * b.real + u * c.real + v * d.real
+        + w * e.real + x * f.real + y * g.real + z * h.real,
+        s * a.imag + t * b.imag + u * c.imag + v * d.imag
+        + w * e.imag + x * f.imag + y * g.imag + z * h.imag,
+    )  # fmt: skip
+
+
+@njit(inline="always")
+def encode(table, positions, start, stop, layout, index, weight, out):
+    """Features of samples `start` to `stop`, into the same columns of `out`.
+
+    A block's vertices come first, because that loop can be vectorised, and gathering cannot.
+    """
+    first, resolution, size, dense = layout
+    for level in range(len(resolution)):
+        r = resolution[level]
+        s1 = _U(r + _U(1))
+        s2, mask = _U(s1 * s1), _U(size[level] - _U(1))
+        tab = table[first[level] :]
+        for at in range(start, stop, BLOCK):
+            n = min(BLOCK, stop - at)
+            if dense[level]:
+                _vertices(positions, at, n, r, s1, s2, mask, True, index, weight)
+            else:
+                _vertices(positions, at, n, r, s1, s2, mask, False, index, weight)
+            for q in range(n):
+                real, imag = _mix(tab, index, weight, q)
+                out[2 * level, at + q] = stored(out, real)
+                out[2 * level + 1, at + q] = stored(out, imag)
+
+
 @njit(parallel=True, fastmath=True, cache=True)
-def _forward(table, positions, first, resolution, size, dense, tasks, out):
+def _forward(table, positions, layout, tasks, out):
     samples = positions.shape[1]
     for task in prange(tasks):
+        index, weight = np.empty((8, BLOCK), np.uint32), np.empty((8, BLOCK), np.float32)
         start, stop = task * samples // tasks, (task + 1) * samples // tasks
-        for level in range(len(resolution)):
-            r = resolution[level]
-            s1 = _U(r + _U(1))
-            s2, mask = _U(s1 * s1), _U(size[level] - _U(1))
-            tab, flat = table[first[level] :], dense[level]
-            for i in range(start, stop):
-                ix, fx = _cell(positions[0, i], r)
-                iy, fy = _cell(positions[1, i], r)
-                iz, fz = _cell(positions[2, i], r)
-                h, w = _corners(ix, iy, iz, s1, s2, mask, flat), _weights(fx, fy, fz)
-                out[2 * level, i] = _stored(out, _mix(tab, h, w, 0))
-                out[2 * level + 1, i] = _stored(out, _mix(tab, h, w, 1))
+        encode(table, positions, start, stop, layout, index, weight, out)
 
 
 @njit(parallel=True, fastmath=True, cache=True)
@@ -140,7 +175,7 @@ def _backward(grad, positions, first, resolution, size, dense, tasks, sink):
                     tab[h[corner], 1] += w[corner] * g1
 
 
-def _arrays(layout):
+def arrays(layout):
     return (
         np.array(layout.first, np.int64),
         np.array(layout.resolution, np.uint32),
@@ -149,9 +184,14 @@ def _arrays(layout):
     )
 
 
-def _bits(x):
+def bits(x):
     """A tensor as an array; Numba knows no bfloat16, so its bits."""
     return x.view(torch.uint16).numpy() if x.dtype == torch.bfloat16 else x.numpy()
+
+
+def complex_rows(table):
+    """The table with each row as one complex number."""
+    return table.detach().contiguous().numpy().view(np.complex64)[:, 0]
 
 
 def forward(table, positions, layout, dtype):
@@ -159,7 +199,7 @@ def forward(table, positions, layout, dtype):
     out = torch.empty(layout.features, positions.shape[1], dtype=held)
     points = positions.detach().contiguous().float().numpy()
     threads = numba.get_num_threads()
-    _forward(table.detach().numpy(), points, *_arrays(layout), threads, _bits(out))
+    _forward(complex_rows(table), points, arrays(layout), threads, bits(out))
     return out.to(dtype)
 
 
@@ -170,4 +210,4 @@ def backward(grad, positions, layout, sink):
     rows = grad.T.contiguous()
     rows = rows if rows.dtype == torch.bfloat16 else rows.float()
     tasks = min(numba.get_num_threads(), len(layout.resolution))
-    _backward(_bits(rows), points, *_arrays(layout), tasks, sink.numpy())
+    _backward(bits(rows), points, *arrays(layout), tasks, sink.numpy())
