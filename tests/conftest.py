@@ -14,6 +14,10 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
+# Before triton is imported: without a GPU its interpreter runs the kernels, on CPU tensors.
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"
+
 ROOT = Path(__file__).resolve().parent.parent
 SRC = ROOT / "src"
 
@@ -34,7 +38,24 @@ hypothesis.settings.register_profile(
     max_examples=25,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
+# Triton's interpreter takes 10 to 50 ms for each program of a kernel.
+hypothesis.settings.register_profile(
+    "interpreted",
+    hypothesis.settings.get_profile("laws"),
+    max_examples=4,
+    phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],  # shrinking takes minutes
+)
 hypothesis.settings.load_profile("laws")
+
+
+@pytest.fixture(autouse=True)
+def fewer_examples_where_interpreted(request: pytest.FixtureRequest) -> Iterator[None]:
+    """For tests with a `twin`; one with examples of its own number keeps that."""
+    parameters = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+    if parameters.get("twin") == "gpu" and not torch.cuda.is_available():
+        hypothesis.settings.load_profile("interpreted")
+    yield
+    hypothesis.settings.load_profile("laws")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -66,7 +66,7 @@ def test_train_help_shows_every_setting_with_its_default(capsys, tiny_config) ->
         for flag in [f"{name}.{inner}" for inner in value] if isinstance(value, dict) else [name]:
             assert "--" + flag.replace("_", "-") in text
     words = re.sub(r"[\s│]+", " ", text)
-    assert "(default: threshold)" in words
+    assert "(default: chance)" in words
     assert "(default: 60.0)" in text
 
 

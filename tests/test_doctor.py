@@ -1,8 +1,9 @@
 import sys
 
 import pytest
+import torch
 
-from orefield import doctor
+from orefield import devices, doctor
 from orefield.cli import main
 
 
@@ -37,3 +38,42 @@ def test_a_missing_extra_is_no_fault(monkeypatch, capsys) -> None:
 @pytest.mark.parametrize(("package", "there"), [("torch", True), ("no-such-package", False)])
 def test_installed_tells_present_from_absent(package: str, there: bool) -> None:
     assert (doctor.installed(package) is not None) == there
+
+
+def test_without_a_gpu_the_cpu_is_what_auto_takes(monkeypatch) -> None:
+    monkeypatch.setattr(devices, "devices_there", lambda: ["cpu"])
+    findings = {finding.name: finding.value for finding in doctor.examine()}
+    assert findings["device"] == "cpu is what auto takes (no GPU that torch can use)"
+
+
+class _Card:
+    total_memory = 80 * 2**30
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["triton", "no triton"])
+def test_a_gpu_is_named_with_what_runs_there_and_why(there: bool, monkeypatch) -> None:
+    real = doctor.installed
+    why = "Triton kernels" if there else "no compiled kernels for cuda without triton"
+    twins = {"cpu": ("cpu", "Numba"), "cuda": ("gpu" if there else "definition", why)}
+    monkeypatch.setattr("orefield.ops.backend.backend_for", twins.__getitem__)
+    monkeypatch.setattr(doctor, "installed", lambda n: real(n) if there or n != "triton" else None)
+    monkeypatch.setattr(devices, "devices_there", lambda: ["cpu", "cuda:0"])
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Some Card")
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: _Card)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    findings = {finding.name: finding for finding in doctor.examine()}
+    assert findings["device"].value.startswith("cuda:0 is what auto takes")
+    assert findings["cuda:0"].value == "Some Card, 80.0 GiB, matrix products in bf16"
+    kernels = findings["cuda:0 kernels"]
+    assert kernels.value.startswith(why)
+    assert ("definitions" in kernels.value) == (not there)
+    assert kernels.remedy == (None if there else "pip install triton")
+    assert not kernels.needed
+
+
+def test_apples_gpu_is_a_best_effort(monkeypatch) -> None:
+    monkeypatch.setattr(devices, "devices_there", lambda: ["cpu", "mps"])
+    findings = {finding.name: finding for finding in doctor.examine()}
+    assert findings["mps"].value == "mps, matrix products in fp32"
+    assert findings["mps kernels"].value.endswith("slowly and as a best effort")
+    assert findings["mps kernels"].remedy is None

@@ -117,5 +117,5 @@ def test_the_protocol_says_what_the_numbers_depend_on(
     assert facts["split"] == tiny_scene.split
     assert (facts["train_views"], facts["test_views"]) == (6, 2)
     assert facts["resolution"] == ["16x16"]
-    assert (facts["background"], facts["seed"], facts["rule"]) == ("black", 7, "threshold")
+    assert (facts["background"], facts["seed"], facts["rule"]) == ("black", 7, "chance")
     assert facts["versions"]["torch"] == torch.__version__

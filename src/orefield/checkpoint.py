@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from orefield import __version__
 from orefield.config import RunConfig, from_dict, to_dict
+from orefield.devices import resolve_device, use_device
 from orefield.errors import ConfigError, RunError
 from orefield.fields import make_field
 from orefield.fields.frequency import FrequencyField
@@ -76,7 +77,7 @@ class Header:
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder read back, ready to render on the CPU."""
+    """A run folder read back, ready to render."""
 
     folder: Path
     header: Header
@@ -151,14 +152,16 @@ def save_run(folder: Path, trainer: Resumable) -> None:
     _write_tensors(folder / "field.safetensors", _rendering_tensors(trainer), {})
 
 
-def load_run(folder: Path) -> Run:
-    """Read a run for rendering, on the CPU; RunError names the file and the field at fault."""
+def load_run(folder: Path, device: str = "cpu") -> Run:
+    """Read a run for rendering, on any device; RunError names the file and the field at fault."""
     header = read_config(folder)
     config = header.config
     path = folder / "field.safetensors"
     given, _ = _read_tensors(path)
-    field = make_field(config.field, config.seed)
-    sampler = OccupancySampler(config.sampler, header.near)
+    on = resolve_device(device)
+    use_device(on)
+    field = make_field(config.field, config.seed, on)
+    sampler = OccupancySampler(config.sampler, header.near).to(on)
     run = Run(folder, header, field, sampler)
     expected = _rendering_tensors(run)
     _check_tensors(path, given, expected)
@@ -172,6 +175,8 @@ def resume_run(folder: Path, trainer: Resumable) -> None:
     path = folder / "state.safetensors"
     tensors, facts = _read_tensors(path)
     expected, known = trainer.state()
+    # A generator's state has another size on another type of device; `restore` knows what to do.
+    expected["generator"] = tensors.get("generator", expected["generator"])
     _check_tensors(path, tensors, expected)
     missing = sorted(set(known) - set(facts))
     if missing:

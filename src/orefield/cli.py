@@ -17,11 +17,13 @@ from orefield import __version__
 from orefield.errors import OrefieldError
 
 COMMANDS = {
+    "prepare": "find the camera poses of photographs or a video",
     "train": "train a field on a scene and write a run folder",
     "resume": "go on with a run that was stopped, exactly where it stopped",
     "eval": "render a run's test views again and score them",
     "render": "pictures and a video of a run: its test views or an orbit",
     "race": "train several rules side by side on equal terms and compare",
+    "bench": "measure the kernels one by one, or one training run",
     "scenes": "list the embedded scenes, or write one to disk",
     "doctor": "versions, device, which kernels run and why",
 }

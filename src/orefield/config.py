@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from orefield.errors import ConfigError as ConfigError
 
-Rule = Literal["plain", "pruned", "hsm", "threshold", "topk", "poisson", "uniform"]
+Rule = Literal["plain", "pruned", "hsm", "threshold", "chance", "topk", "poisson", "uniform"]
 Background = Literal["random", "white", "black"]
 
 
@@ -35,10 +35,15 @@ class SceneConfig:
     """Scenes without a split: every n-th image, starting with the first, is a test view."""
     max_test_views: int = 0
     """Use at most this many test views, evenly spaced; 0 uses all."""
+    max_images: int = 0
+    """Use at most this many training images, evenly spaced; 0 uses all."""
     box_scale: float = 1.0
     """Enlarge the scene box found from the cameras by this factor."""
+    masks: Literal["alpha", "ignore"] = "alpha"
+    """What masks mean. `alpha`: they cut out an object, and nothing is behind it. `ignore`: they
+    hide what is not to be learnt (people, the tripod); neither trained on nor scored."""
     mask_keeps: Literal["white", "black"] = "white"
-    """Which side of a mask is kept; the other becomes transparent."""
+    """Which side of a mask is kept; the other becomes transparent, or ignored."""
     allow_outside: bool = False
     """Read images and masks outside the scene's folder, where its files or links lead there."""
 
@@ -48,6 +53,7 @@ class SceneConfig:
         _require(
             self.max_test_views >= 0, "scene.max_test_views", "at least 0", self.max_test_views
         )
+        _require(self.max_images >= 0, "scene.max_images", "at least 0", self.max_images)
         _require(self.box_scale > 0, "scene.box_scale", "positive", self.box_scale)
 
 
@@ -112,10 +118,13 @@ class SamplerConfig:
 class MiningConfig:
     """Which samples earn a backward pass."""
 
-    rule: Rule = "threshold"
-    """`plain`: all. `pruned`: those light reaches (T >= 1e-4). `hsm`: the paper's draw.
-    `threshold`: hardness above c times the mean. `topk`, `poisson`, `uniform`: the budget's
-    hardest, a weighted draw, a blind draw."""
+    rule: Rule = "chance"
+    """`plain`: all. `pruned`: those light reaches (T >= 1e-4). `hsm`: the paper's draw. `chance`:
+    each with a probability that grows with its hardness. `threshold`: hardness above c times the
+    mean. `topk`, `poisson`, `uniform`: the budget's hardest, a weighted draw, a blind draw."""
+    sure: float = 4.0
+    """chance: samples this many times as hard as the batch's mean are kept for sure, the others
+    with a probability in proportion to their hardness."""
     c: float = 0.5
     """threshold: keep samples whose hardness exceeds c times the batch's mean."""
     budget: float = 0.0
@@ -135,6 +144,7 @@ class MiningConfig:
 
     def __post_init__(self) -> None:
         _require(0 < self.faintest < 1, "mining.faintest", "between 0 and 1", self.faintest)
+        _require(self.sure > 0, "mining.sure", "positive", self.sure)
         _require(self.c >= 0, "mining.c", "at least 0", self.c)
         _require(0 <= self.budget <= 1, "mining.budget", "in [0, 1]", self.budget)
         _require(0 <= self.alpha <= 1, "mining.alpha", "in [0, 1]", self.alpha)
@@ -175,6 +185,23 @@ class OptimConfig:
 
 
 @dataclass(frozen=True)
+class StaticConfig:
+    """The training step of fixed shapes, made for GPUs: the host asks it nothing on the way."""
+
+    use: Literal["auto", "always", "never"] = "auto"
+    """`auto`: on CUDA with Triton's kernels, where the rule has such a step (plain, threshold)."""
+    room: float = 0.5
+    """Room for kept samples as a share of optim.samples, in (0, 1]; what is chosen beyond it is
+    left out."""
+    adapt_every: int = 32
+    """Steps between two looks at the loss and at how many rays fill a batch."""
+
+    def __post_init__(self) -> None:
+        _require(0 < self.room <= 1, "static.room", "in (0, 1]", self.room)
+        _require(self.adapt_every >= 1, "static.adapt_every", "at least 1", self.adapt_every)
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """A whole run; with the scene's files it determines the result of a run counted in steps."""
 
@@ -184,6 +211,14 @@ class RunConfig:
     """Number of training steps; 0 trains by the clock."""
     seed: int = 0
     """Seed of every random choice."""
+    device: str = "auto"
+    """Where to train: auto, cpu, cuda, cuda:1, mps. `auto` takes CUDA where there is one, else the
+    CPU."""
+    deterministic: bool = False
+    """The same seed on the same device gives the same run, to the last bit. On the CPU that always
+    holds; on a GPU the hash grid's gradient is then summed in a fixed order, which is slower."""
+    cuda_graph: Literal["auto", "on", "off"] = "auto"
+    """Replay the step of fixed shapes as one CUDA graph. `auto`: where it proves faster."""
     threads: int = 0
     """CPU threads; 0 takes every core this process may use."""
     eval_background: Literal["white", "black"] = "white"
@@ -193,12 +228,15 @@ class RunConfig:
     sampler: SamplerConfig = dataclasses.field(default_factory=SamplerConfig)
     mining: MiningConfig = dataclasses.field(default_factory=MiningConfig)
     optim: OptimConfig = dataclasses.field(default_factory=OptimConfig)
+    static: StaticConfig = dataclasses.field(default_factory=StaticConfig)
 
     def __post_init__(self) -> None:
         _require(self.seconds > 0, "seconds", "positive", self.seconds)
         _require(self.steps >= 0, "steps", "at least 0", self.steps)
         _require(0 <= self.seed < 2**31, "seed", "in 0..2^31-1", self.seed)
         _require(self.threads >= 0, "threads", "at least 0", self.threads)
+        known = self.device in ("auto", "cpu", "cuda", "mps") or self.device[:5] == "cuda:"
+        _require(known, "device", "auto, cpu, cuda, cuda:1 or mps", self.device)
 
 
 def to_dict(config: RunConfig) -> dict[str, Any]:
@@ -248,8 +286,9 @@ def _value(kind: Any, given: Any, name: str) -> Any:
         choices = typing.get_args(kind)
         _require(given in choices, name, f"one of {', '.join(map(str, choices))}", given)
         return given
-    if kind is bool:
-        _require(isinstance(given, bool), name, "true or false", given)
+    if kind in (bool, str):
+        expected = "true or false" if kind is bool else "a text"
+        _require(isinstance(given, kind), name, expected, given)
         return given
     number = isinstance(given, int) and not isinstance(given, bool)
     fits = number if kind is int else number or isinstance(given, float)

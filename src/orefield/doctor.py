@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from orefield import __version__
 from orefield.machine import processor_flags, processor_name
+
+if TYPE_CHECKING:
+    import torch
 
 NEEDED = (
     "torch", "numpy", "numba", "pillow", "safetensors", "tyro", "rich", "jaxtyping", "matplotlib",
@@ -66,20 +70,40 @@ def _python() -> Finding:
 def _device() -> Iterator[Finding]:
     import torch
 
+    from orefield.devices import devices_there, resolve_device
     from orefield.fields import native_bf16
 
-    unused = ""
-    if torch.cuda.is_available():
-        unused = (
-            f" ({torch.cuda.get_device_name(0)} is there, but this version has no kernels for it)"
-        )
-    yield Finding("device", f"cpu{unused}")
+    there = devices_there()
+    others = ", ".join(there[1:]) or "no GPU that torch can use"
+    yield Finding("device", f"{resolve_device('auto')} is what auto takes ({others})")
+    for name in there[1:]:
+        yield from _gpu(torch.device(name))
     yield Finding("torch threads", f"{torch.get_num_threads()} of {os.cpu_count()} cores")
     if native_bf16():
         why = ", ".join(sorted(f for f in processor_flags() if "bf16" in f)) or "native bfloat16"
         yield Finding("matrix products", f"bf16, because the processor has {why}")
     else:
         yield Finding("matrix products", "fp32, because the processor has no bf16 instructions")
+
+
+def _gpu(device: "torch.device") -> Iterator[Finding]:
+    """What a GPU is and which twins of the kernels run there."""
+    import torch
+
+    from orefield.devices import device_name, multiplies_bf16
+    from orefield.machine import gibibytes
+    from orefield.ops.backend import backend_for
+
+    size = ""
+    if device.type == "cuda":
+        size = ", " + gibibytes(torch.cuda.get_device_properties(device).total_memory)
+    products = "bf16" if multiplies_bf16(device) else "fp32"
+    yield Finding(str(device), f"{device_name(device)}{size}, matrix products in {products}")
+    twin, why = backend_for(device.type)
+    slow = "" if twin == "gpu" else ", so the torch definitions run, slowly and as a best effort"
+    lacks = device.type == "cuda" and installed("triton") is None
+    remedy = "pip install triton" if lacks else None
+    yield Finding(f"{device} kernels", f"{why}{slow}", remedy, needed=False)
 
 
 def _kernels() -> Iterator[Finding]:

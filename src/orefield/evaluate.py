@@ -8,11 +8,13 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn.functional import max_pool2d
 
 from orefield import __version__
 from orefield.config import RunConfig
+from orefield.devices import device_name, device_of, resolve_device
 from orefield.errors import OrefieldError
 from orefield.machine import processor_name
 from orefield.metrics import psnr, ssim
@@ -22,6 +24,8 @@ from orefield.scenes.pixels import PixelBank
 from orefield.scenes.scene import Scene, View
 from orefield.types import Field
 
+WINDOW = 11
+"""Pixels along a side of SSIM's window."""
 BACKGROUND = {"white": 1.0, "black": 0.0}
 
 
@@ -48,8 +52,8 @@ def evaluate_views(
 ) -> Iterator[Rendered]:
     """Render and score each view over a grey `background` in [0, 1] (1 white, 0 black).
 
-    Renders are compared in float, clipped to [0, 1]. A render that is not finite raises
-    OrefieldError naming the view.
+    Renders are compared in float, clipped to [0, 1], where the view is valid. A render that is not
+    finite raises OrefieldError naming the view.
     """
     for view in views:
         picture = render_view(field, sampler, view.camera, view.pose, background)
@@ -57,9 +61,29 @@ def evaluate_views(
         render = picture.colour.clamp(0, 1)
         if not bool(torch.isfinite(render).all()):
             raise OrefieldError(f"view {view.name}: the render is not finite; training diverged")
-        yield Rendered(
-            truth, picture, ViewScore(view.name, psnr(render, truth), ssim(render, truth))
-        )
+        yield Rendered(truth, picture, score_view(view, render, truth))
+
+
+def score_view(
+    view: View, render: Float[Tensor, "height width 3"], truth: Float[Tensor, "height width 3"]
+) -> ViewScore:
+    """Scores of a render with values in [0, 1].
+
+    Ignored pixels do not count in PSNR. In SSIM they count as reproduced, and windows that hold
+    nothing else are left out of the mean.
+    """
+    if view.valid is None:
+        return ViewScore(view.name, psnr(render, truth), ssim(render, truth))
+    mended = torch.where(view.valid[..., None], render, truth)
+    windows = _windows_with_any(view.valid)
+    # Every window of ignored pixels alone adds 1 to the sum that ssim takes the mean of.
+    similarity = 1 - (1 - ssim(mended, truth)) * windows.numel() / int(windows.sum())
+    return ViewScore(view.name, psnr(render[view.valid], truth[view.valid]), similarity)
+
+
+def _windows_with_any(valid: Bool[Tensor, "height width"]) -> Bool[Tensor, "inner outer"]:
+    """For each window that SSIM takes wholly inside the picture, whether it has a valid pixel."""
+    return max_pool2d(valid[None, None].float(), WINDOW, stride=1)[0, 0] > 0
 
 
 def truth_over(view: View, background: float) -> Float[Tensor, "height width 3"]:
@@ -98,8 +122,9 @@ def protocol(scene: Scene, config: RunConfig) -> dict[str, Any]:
         "background": config.eval_background,
         "seed": config.seed,
         "rule": config.mining.rule,
-        "device": "cpu: " + processor_name(),
+        "device": _device(config.device),
         "threads": torch.get_num_threads(),
+        **_ignored(scene),
         "psnr": "mean over test views of the PSNR of float renders clipped to [0, 1]",
         "ssim": "11x11 Gaussian window, sigma 1.5, no padding, mean over RGB",
         "versions": {
@@ -108,6 +133,21 @@ def protocol(scene: Scene, config: RunConfig) -> dict[str, Any]:
             **{name: version(name) for name in ("torch", "numba", "numpy")},
         },
     }
+
+
+def _device(name: str) -> str:
+    device = resolve_device(name)
+    return f"{device}: {processor_name() if device.type == 'cpu' else device_name(device)}"
+
+
+def _ignored(scene: Scene) -> dict[str, Any]:
+    """The share of test pixels that masks exclude from the scores, if there are any."""
+    sizes = [view.camera.width * view.camera.height for view in scene.test]
+    valid = [
+        size if view.valid is None else int(view.valid.sum())
+        for size, view in zip(sizes, scene.test, strict=True)
+    ]
+    return {"ignored_by_masks": 1 - sum(valid) / sum(sizes)} if valid != sizes else {}
 
 
 class PixelProbe:
@@ -122,6 +162,7 @@ class PixelProbe:
     @torch.no_grad()
     def psnr(self, field: Field, sampler: OccupancySampler) -> float:
         """PSNR in dB over all the pixels at once (not a mean of views, so a little lower)."""
-        colour, opacity, _ = render_rays(field, sampler, self.rays)
+        rays = self.rays.to(device_of(field))
+        colour, opacity = (x.cpu() for x in render_rays(field, sampler, rays)[:2])
         render = colour + (1 - opacity)[:, None] * self.background
         return psnr(render.clamp(0, 1), self.truth)

@@ -22,7 +22,7 @@ class Optimiser:
                 "exp_avg_sq": torch.zeros_like(p),
             }
         if isinstance(field, NgpField):
-            self.grad = field.sink = torch.zeros_like(field.table)
+            self.grad = field.table.grad = torch.zeros_like(field.table)
             self.mean, self.square = torch.zeros_like(field.table), torch.zeros_like(field.table)
 
     def step(self, lr: float) -> None:
@@ -31,9 +31,15 @@ class Optimiser:
         for group in self.adam.param_groups:
             group["lr"] = lr
         self.adam.step()
-        self.adam.zero_grad()
+        self.adam.zero_grad(set_to_none=False)  # a captured step adds to these very tensors
         if self.table is not None:
             adam_rows(self.table, self.grad, self.mean, self.square, lr, self.steps)
+
+    def forget(self) -> None:
+        """Clear the gradients without applying them."""
+        self.adam.zero_grad(set_to_none=False)
+        if self.table is not None:
+            self.grad.zero_()
 
     def state(self) -> dict[str, Tensor]:
         """Every moment, by name."""

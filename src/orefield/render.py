@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from orefield.cameras import Camera, view_rays
+from orefield.devices import device_of
 from orefield.ops.composite import composite_forward
 from orefield.ops.march import ENDED
 from orefield.types import Field, Rays, Sampler
@@ -20,7 +21,7 @@ _PIECE = 16
 
 @dataclass(frozen=True)
 class Picture:
-    """A rendered view."""
+    """A rendered view, on the CPU."""
 
     colour: Float[Tensor, "height width 3"]
     """RGB in [0, 1], over the background."""
@@ -35,10 +36,10 @@ def render_rays(
     field: Field, sampler: Sampler, rays: Rays
 ) -> tuple[Float[Tensor, "rays 3"], Float[Tensor, " rays"], Float[Tensor, " rays"]]:
     """Colour without background, opacity, and depth weighted by opacity, of a batch of rays."""
-    colour, opacity = torch.zeros(len(rays), 3), torch.zeros(len(rays))
-    depth = torch.zeros(len(rays))
-    active = torch.arange(len(rays))
-    first = torch.zeros(len(rays), dtype=torch.int32)
+    colour = torch.zeros_like(rays.origins)
+    opacity, depth = torch.zeros_like(colour[:, 0]), torch.zeros_like(colour[:, 0])
+    active = torch.arange(len(rays), device=colour.device)
+    first = torch.zeros_like(active, dtype=torch.int32)
     codes = field.directions(rays.directions)
     while len(active):
         part = Rays(rays.origins[active], rays.directions[active])
@@ -63,12 +64,12 @@ def render_view(
     background: float = 1.0,
 ) -> Picture:
     """A whole view; `background` is 1 for white, 0 for black."""
-    rays = view_rays(camera, pose)
+    rays = view_rays(camera, pose).to(device_of(field))
     parts = [
         render_rays(field, sampler, rays[start : start + _RAYS])
         for start in range(0, len(rays), _RAYS)
     ]
-    colour, opacity, depth = (torch.cat(values) for values in zip(*parts, strict=True))
+    colour, opacity, depth = (torch.cat(values).cpu() for values in zip(*parts, strict=True))
     colour = (colour + (1 - opacity)[:, None] * background).clamp(0, 1)
     depth = depth / opacity.clamp(min=1e-6)
     shape = (camera.height, camera.width)

@@ -1,37 +1,47 @@
 """Training: one step, the loop over steps, and everything needed to go on after a stop.
 
 A step draws rays, looks along them without a graph, carries the pixel loss back to
-the field's raw outputs in closed form, lets the mining rule choose, and runs the chosen again with
-a graph. The rule `plain` needs no choice, so its one forward carries the graph from the start;
-`pruned` chooses by light alone, so the one over what it kept does.
+the field's raw outputs in closed form, lets the mining rule choose, and has the field learn from
+the chosen. `plain` learns from all, `pruned` from those that light reaches.
 """
 
 import math
 import time
+import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from orefield.batch import draw, pixel_loss
 from orefield.config import RunConfig
+from orefield.devices import resolve_device, synchronise, use_device
+from orefield.errors import OrefieldError
 from orefield.fields import make_field
-from orefield.look import Look, lit, look_ahead, look_everywhere
+from orefield.look import FIRST_OUTLOOK, Outlook, bright, look_ahead, look_everywhere, outlook
 from orefield.mining import Budget, hardness, select
-from orefield.ops.composite import composite_backward, composite_forward
+from orefield.ops.look import Look
 from orefield.optim import Optimiser
 from orefield.samplers import OccupancySampler, seen_cells
 from orefield.scenes import PixelBank, Scene
+from orefield.static_step import Replay, Report, StaticStep, has_static_step
 from orefield.types import PackedSamples, Rays
 
 _FIRST_RAYS = 1024
 _MOST_RAYS = 65_536
+_FEWEST_SAMPLES = 256
+_SETTLING = 16
+"""Steps of fixed shapes at a run's start after each of which the number of rays adapts."""
+_FILLED = 0.95
+"""Share of a buffer of fixed size that the rays should fill: what overflows is lost."""
 STAGES = ("draw", "look", "shade", "composite", "select", "backward", "optimise", "refresh")
 
 
 class StepStats(NamedTuple):
-    """What one step did."""
+    """What one step did; on a GPU with steps of fixed shapes, what the last did that was read."""
 
     step: int
     """Steps so far, this one included."""
@@ -53,17 +63,23 @@ class Trainer:
     """A run in progress: a function of its scene, its configuration and its number of steps."""
 
     def __init__(self, scene: Scene, config: RunConfig) -> None:
-        self.config = config
-        self.generator = torch.Generator().manual_seed(config.seed)
-        self.bank = PixelBank(scene.train)
-        self.field = make_field(config.field, config.seed)
+        self.config, self.device = config, resolve_device(config.device)
+        use_device(self.device, config.deterministic)
+        self.generator = torch.Generator(self.device).manual_seed(config.seed)
+        self.bank = PixelBank(scene.train, self.device)
+        self.field = make_field(config.field, config.seed, self.device)
         cameras = [(view.camera, view.pose) for view in scene.train]
         seen = seen_cells(cameras, config.sampler.resolution, scene.near)
-        self.sampler = OccupancySampler(config.sampler, scene.near, seen)
+        self.sampler = OccupancySampler(config.sampler, scene.near, seen).to(self.device)
         self.optimiser = Optimiser(self.field)
         self.budget: Budget | None = Budget()
         self.step, self.seconds, self.skipped = 0, 0.0, 0
-        self.rays = _FIRST_RAYS
+        self.rays, self.outlook = _FIRST_RAYS, FIRST_OUTLOOK
+        self.samples = config.optim.samples
+        """Samples aimed at per step: fewer than configured after the memory ran out."""
+        self.static = has_static_step(config, self.field, self.device)
+        self.replay: Replay | None = None
+        self._known: Report | None = None
         self.stages = dict.fromkeys(STAGES, 0.0)
         """Seconds spent so far in each stage of the step."""
 
@@ -80,22 +96,27 @@ class Trainer:
         return float(optim.lr * rise * optim.lr_final ** self.progress())
 
     def advance(self) -> StepStats:
-        """One training step."""
+        """One training step; where a GPU's memory runs out, with half the samples from then on."""
         begun = self._lap = time.perf_counter()
-        self.sampler.update(self.step, self.field.density, self.generator)
-        self._mark("refresh")
-        rays, target, background = self._batch()
-        self._mark("draw")
-        loss, evaluated, kept = self._learn(rays, target, background)
-        lr = self.lr()
-        if math.isfinite(loss):
-            self.optimiser.step(lr)
-        self._mark("optimise")
-        drawn, self.rays = self.rays, self._next_rays(evaluated)
+        drawn, lr, done = self.rays, self.lr(), None
+        while done is None:
+            with suppress(torch.cuda.OutOfMemoryError):
+                self.sampler.update(self.step, self.field.density, self.generator)
+                self._mark("refresh")
+                done = self._static_step(lr) if self.static else self._step(lr)
+            if done is None:
+                self._halve()
+        loss, evaluated, kept = done
         self.step += 1
         self.seconds += time.perf_counter() - begun
         psnr = -10 * math.log10(max(loss, 1e-12)) if math.isfinite(loss) else math.nan
         return StepStats(self.step, self.seconds, loss, psnr, drawn, evaluated, kept, lr)
+
+    def settle(self) -> None:
+        """Wait until the device has done what was asked of it; this counts as training time."""
+        begun = time.perf_counter()
+        synchronise(self.device)
+        self.seconds += time.perf_counter() - begun
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors and JSON facts from which `restore` goes on exactly."""
@@ -105,11 +126,16 @@ class Trainer:
             **{f"optimiser.{name}": value for name, value in self.optimiser.state().items()},
             "generator": self.generator.get_state(),
         }
+        if self.replay:
+            self.skipped = int(self.replay.step.read().skipped)
         facts = {
+            "device": self.device.type,
+            "samples": self.samples,
             "step": self.step,
             "seconds": self.seconds,
             "skipped": self.skipped,
             "rays": self.rays,
+            "outlook": list(self.outlook),
             "optimiser_steps": self.optimiser.steps,
             "budget": self.budget._asdict() if self.budget else None,
             "stages": self.stages,
@@ -125,83 +151,112 @@ class Trainer:
         self.field.load_state_dict(part("field."))
         self.sampler.restore(part("sampler."))
         self.optimiser.restore(part("optimiser."), facts["optimiser_steps"])
-        self.generator.set_state(tensors["generator"])
         self.step, self.seconds = facts["step"], facts["seconds"]
         self.skipped, self.rays = facts["skipped"], facts["rays"]
+        self.samples, self.replay, self._known = facts["samples"], None, None
+        if facts["device"] == self.device.type:
+            self.generator.set_state(tensors["generator"])
+        else:
+            self.generator.manual_seed((self.config.seed << 32) + self.step)
+            place = f"stopped on {facts['device']}, goes on on {self.device.type}"
+            warnings.warn(f"{place}: with other random numbers than there", stacklevel=2)
+        self.outlook = Outlook(*facts["outlook"])
         self.stages = dict(facts["stages"])
         self.budget = Budget(**facts["budget"]) if facts["budget"] else None
 
-    def _batch(self) -> tuple[Rays, Float[Tensor, "rays 3"], Float[Tensor, "rays 3"]]:
-        rays, rgba = self.bank.sample(self.rays, self.generator)
-        kind = self.config.optim.background
-        if kind == "random":
-            background = torch.rand(len(rays), 3, generator=self.generator)
-        else:
-            background = torch.full((len(rays), 3), 1.0 if kind == "white" else 0.0)
-        alpha = rgba[:, 3:]
-        return rays, rgba[:, :3] * alpha + background * (1 - alpha), background
+    def _step(self, lr: float) -> tuple[float, int, int]:
+        """A step whose shapes follow the data; loss, samples evaluated, samples kept."""
+        batch = draw(self.bank, self.rays, self.generator, self.config.optim.background)
+        self._mark("draw")
+        loss, evaluated, kept = self._learn(*batch)
+        if math.isfinite(loss):
+            self.optimiser.step(lr)
+        self._mark("optimise")
+        self.rays = self._next_rays(evaluated, self.samples)
+        return loss, evaluated, kept
+
+    def _static_step(self, lr: float) -> tuple[float, int, int]:
+        """A step of fixed shapes; what it returns is read from the device now and then only."""
+        if self.replay is None:
+            parts = self.bank, self.field, self.sampler, self.generator
+            step = StaticStep(self.config, *parts, self.samples)
+            step.report[-1] = self.skipped
+            self.replay = Replay(step, self.config.cuda_graph)
+        self.replay.step.follow()
+        self.replay(self.rays)
+        self._mark("backward")
+        self.optimiser.step(lr)
+        self._mark("optimise")
+        adapts = self.step < _SETTLING or (self.step + 1) % self.config.static.adapt_every == 0
+        if adapts or self._known is None:
+            self._known = self.replay.step.read()
+            self.skipped = int(self._known.skipped)
+        if adapts:
+            wanted = self._next_rays(int(self._known.marched), int(_FILLED * self.samples))
+            # A new number of rays is a new graph: not for a few.
+            self.rays = wanted if abs(wanted / self.rays - 1) > 1 - _FILLED else self.rays
+        report = self._known
+        return report.loss, min(int(report.marched), self.samples), int(report.kept)
+
+    def _halve(self) -> None:
+        """Give back what a step that did not fit has taken, and aim at half as many samples."""
+        if self.samples < 2 * _FEWEST_SAMPLES:
+            raise OrefieldError(f"{self.device}: no memory even for {self.samples} samples a step")
+        if self.samples == self.config.optim.samples:
+            warnings.warn(f"{self.device} is out of memory: steps get fewer samples", stacklevel=3)
+        self.samples, self.rays, self.replay = self.samples // 2, max(self.rays // 2, 64), None
+        self.optimiser.forget()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def _learn(self, rays: Rays, target: Tensor, background: Tensor) -> tuple[float, int, int]:
         """Gradients of this batch into the parameters.
 
         Returns the loss and the numbers of samples evaluated and kept.
         """
-        codes = self.field.directions(rays.directions)
-        mining = self.config.mining
-        if mining.rule == "plain":
-            samples, look = self.sampler(rays, self.generator), None
-            self._mark("look")
-            raw = self.field(samples.positions, codes, samples.ray)
-            asked = len(samples)
-        else:
-            look = self._look(rays)
-            samples, asked = look.samples, look.features.shape[1]
-            # What lies behind the end of a ray that was cut is taken to be right.
-            background = torch.where(look.cut[:, None], target, background)
-            self._mark("look")
-            raw = self._shade(look, codes)
+        look = self._look(rays)
+        samples, codes = look.samples, self.field.directions(rays.directions)
+        self._mark("look")
+        with torch.no_grad():
+            logits = self.field.shade(look.shape, codes, samples.ray)
+        raw = torch.cat([look.shape[:, :1], logits], 1)
         self._mark("shade")
-        loss, grad = pixel_gradient(raw.detach(), samples, target, background)
+        loss, grad = pixel_gradient(raw, samples, target, background)
         self._mark("composite")
         if not math.isfinite(loss):
             self.skipped += 1
-            return loss, asked, 0
-        if look is None or raw.requires_grad:
-            raw.backward(grad)
+            return loss, look.asked, 0
+        rule = self.config.mining.rule
+        if rule in ("plain", "pruned"):
+            self.field.learn(samples.positions, codes, samples.ray, grad, look.features)
             self._mark("backward")
-            return loss, asked, len(samples)
-        selection, self.budget = select(
-            mining, hardness(grad), self.budget, self.generator, of=asked
+            return loss, look.asked, len(samples)
+        g = hardness(grad)
+        chosen, self.budget = select(
+            self.config.mining, g, self.budget, self.generator, of=look.asked
         )
         self._mark("select")
-        kept = selection.kept
-        if len(kept):
-            positions, ray = samples.positions[:, kept], samples.ray[kept]
-            again = self.field(positions, codes, ray, look.known(kept))
-            again.backward(weighted(grad[kept], selection.weight))
+        kept = chosen.kept
+        positions = samples.positions.index_select(1, kept)
+        features = None if look.features is None else look.features.index_select(1, kept)
+        wanted = weighted(grad[kept], chosen.weight)
+        self.field.learn(positions, codes, samples.ray[kept], wanted, features)
         self._mark("backward")
-        return loss, asked, len(kept)
+        return loss, look.asked, len(kept)
 
     def _look(self, rays: Rays) -> Look:
         mining = self.config.mining
-        forward = look_ahead if mining.looks_ahead else look_everywhere
-        look = forward(self.field, self.sampler, rays, self.generator)
-        if mining.rule == "pruned":
-            return lit(look)
-        return lit(look, mining.faintest) if mining.looks_ahead else look
+        if mining.looks_ahead:
+            ahead = self.field, self.sampler, rays, self.generator, mining.faintest
+            look = look_ahead(*ahead, self.outlook)
+            self.outlook = outlook(look)
+            return look
+        look = look_everywhere(self.field, self.sampler, rays, self.generator)
+        return bright(look) if mining.rule == "pruned" else look
 
-    def _shade(self, look: Look, codes: Tensor) -> Tensor:
-        """Raw outputs; with a graph under `pruned`, which learns from everything that is lit."""
-        samples = look.samples
-        if self.config.mining.rule == "pruned":
-            return self.field(samples.positions, codes, samples.ray, look.known())
-        with torch.no_grad():
-            logits = self.field.shade(look.shape, codes, samples.ray)
-        return torch.cat([look.shape[:, :1], logits], 1)
-
-    def _next_rays(self, marched: int) -> int:
+    def _next_rays(self, marched: int, samples: int) -> int:
         """As many rays as would have met the sample target."""
-        wanted = self.rays * self.config.optim.samples / max(marched, 1)
+        wanted = self.rays * samples / max(marched, 1)
         return int(min(max(wanted, self.rays / 2, 64), self.rays * 2, _MOST_RAYS))
 
     def _mark(self, stage: str) -> None:
@@ -216,17 +271,9 @@ def pixel_gradient(
     target: Float[Tensor, "rays 3"],
     background: Float[Tensor, "rays 3"],
 ) -> tuple[float, Float[Tensor, "samples 4"]]:
-    """Mean squared pixel error and its gradient at the raw outputs.
-
-    No graph: with C = colour + (1 - opacity) background and e = dL/dC = 2 (C - target) / (3 rays),
-    the gradients at colour and opacity are e and -e . background.
-    """
-    pixels, tape = composite_forward(raw, samples.t, samples.dt, samples.spans)
-    error = pixels.colour + (1 - pixels.opacity)[:, None] * background - target
-    e = error * (2 / max(error.numel(), 1))
-    opacity = -(e * background).sum(1)
-    grad = composite_backward(tape, raw, samples.t, samples.spans, e, opacity)
-    return float((error * error).mean()), grad
+    """`pixel_loss`, its loss read back from the device."""
+    loss, grad = pixel_loss(raw, samples, target, background)
+    return float(loss), grad
 
 
 def weighted(
@@ -240,6 +287,7 @@ def fit(trainer: Trainer) -> Iterator[StepStats]:
     """Train until the budget is used, yielding after each step."""
     while trainer.progress() < 1:
         yield trainer.advance()
+    trainer.settle()
 
 
 def warm_up(scene: Scene, config: RunConfig) -> float:

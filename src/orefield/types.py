@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from orefield.errors import OrefieldError as OrefieldError
@@ -31,6 +31,10 @@ class Rays:
 
     def __getitem__(self, part: slice) -> "Rays":
         return Rays(self.origins[part], self.directions[part])
+
+    def to(self, device: torch.device) -> "Rays":
+        """These rays on another device."""
+        return Rays(self.origins.to(device), self.directions.to(device))
 
 
 @dataclass(frozen=True)
@@ -86,12 +90,21 @@ class Field(Protocol):
         positions: Float[Tensor, "3 samples"],
         codes: Float[Tensor, "rays code"],
         ray: Int[Tensor, " samples"],
-        known: Float[Tensor, "features samples"] | None = None,
     ) -> Float[Tensor, "samples 4"]:
-        """Raw outputs before activation: (log density, red, green, blue logits).
+        """Raw outputs before activation: (log density, red, green, blue logits)."""
+        ...
 
-        `known` are the features `encode` gave for these positions and the present parameters: they
-        are not computed again, and get the same gradients.
+    def learn(
+        self,
+        positions: Float[Tensor, "3 samples"],
+        codes: Float[Tensor, "rays code"],
+        ray: Int[Tensor, " samples"],
+        grad: Float[Tensor, "samples 4"],
+        features: Float[Tensor, "features samples"] | None = None,
+    ) -> None:
+        """Add to every parameter's `.grad` what `(self(...) * grad).sum().backward()` would.
+
+        `features` are those `encode` gave for these positions and the present parameters.
         """
         ...
 
@@ -116,12 +129,6 @@ class Sampler(Protocol):
         jitter: Float[Tensor, " rays"] | None = None,
     ) -> tuple[PackedSamples, Int[Tensor, " rays"]]:
         """At most `limit` samples per ray from number `first`, and where each ray goes on."""
-        ...
-
-    def front(
-        self, rays: Rays, generator: torch.Generator
-    ) -> tuple[PackedSamples, Bool[Tensor, " rays"]]:
-        """Jittered samples up to where each ray is expected to be dark, and which rays were cut."""
         ...
 
     def update(self, step: int, density: Density, generator: torch.Generator) -> None:

@@ -29,7 +29,7 @@ def arm(rule: str, seed: int, psnr: list[float]) -> dict:
     ]
     test = {"psnr": psnr[-1], "ssim": 0.9}
     stages = {"march": 1.0, "forward": 2.0}
-    base = {"rule": rule, "seed": seed, "steps": 10, "ms_per_step": 3.0}
+    base = {"arm": rule, "seed": seed, "steps": 10, "ms_per_step": 3.0}
     return {**base, "test": test, "ms_per_stage": stages, "points": points}
 
 
@@ -97,7 +97,7 @@ def test_arms_are_scored_at_the_same_times_on_their_own_clocks(
     config = replace(tiny_config, seconds=0.6, steps=0)
     warm_up(tiny_scene, config)
     (facts,) = race(tiny_scene, config, ("plain", "threshold"), (0,), 0.1)
-    assert [one["rule"] for one in facts] == ["plain", "threshold"]
+    assert [one["arm"] for one in facts] == ["plain", "threshold"]
     for one in facts:
         times = [point["seconds"] for point in one["points"]]
         assert len(times) == len(MARKS)
@@ -123,7 +123,7 @@ def test_the_command_writes_table_plot_and_json_into_a_new_folder(
     small = "--field.levels 4 --field.log2-table 10 --sampler.resolution 16 --sampler.steps 64"
     assert main(["race", str(tiny_folder), "--out", str(out), *flags.split(), *small.split()]) == 0
     result = json.loads((out / "race.json").read_text())
-    assert {(one["rule"], one["seed"]) for one in result["arms"]} == {
+    assert {(one["arm"], one["seed"]) for one in result["arms"]} == {
         (rule, seed) for rule in ("plain", "threshold") for seed in (0, 1)
     }
     assert result["protocol"]["scene"] == tiny_folder.name

@@ -8,9 +8,28 @@ from hypothesis import strategies as st
 from orefield.ops.adam import BETAS, EPSILON, adam_rows
 from orefield.ops.backend import using
 from strategies import SEEDS, seeded
+from twins import MANY, TWINS, moved, place
 
-TWINS = ["cpu", "definition"]
-ROWS = st.sampled_from([0, 1, 3, 4096, 5000])  # about the twin's block of rows, too
+ROWS = st.sampled_from([0, 1, 3, 511, 512, 513, 4096, 5000])  # about the twins' blocks, too
+
+
+def step_on(
+    twin: str,
+    table: torch.Tensor,
+    grad: torch.Tensor,
+    mean: torch.Tensor,
+    square: torch.Tensor,
+    lr: float,
+    step: int,
+    half: torch.Tensor | None = None,
+) -> None:
+    """`adam_rows` in place for tables on the CPU, wherever the twin runs."""
+    tables = [v for v in (table, grad, mean, square, half) if v is not None]
+    there = moved(tuple(tables), place(twin))
+    with using(twin):
+        adam_rows(*there[:4], lr, step, *there[4:])
+    for here, result in zip(tables, there, strict=True):
+        here.copy_(result)
 
 
 def tables(rows: int, seed: int) -> list[torch.Tensor]:
@@ -28,15 +47,19 @@ def sparse_gradient(rows: int, seed: int) -> torch.Tensor:
     return grad * (torch.rand(rows, 2, generator=generator) > 0.1)
 
 
-@given(ROWS, SEEDS)
-def test_twin_equals_definition(rows, seed):
+@pytest.mark.parametrize("twin", ["cpu", "gpu"])
+@pytest.mark.parametrize("copied", [False, True])
+@given(rows=ROWS, seed=SEEDS)
+def test_twin_equals_definition(twin, copied, rows, seed):
     results = []
-    for twin in TWINS:
+    for runner in (twin, "definition"):
         table, mean, square = tables(rows, seed)
-        with using(twin):
-            for step in range(1, 4):
-                adam_rows(table, sparse_gradient(rows, seed + step), mean, square, 0.1, step)
+        half = [table.half()] if copied else []
+        for step in range(1, 4):
+            grad = sparse_gradient(rows, seed + step)
+            step_on(runner, table, grad, mean, square, 0.1, step, *half)
         results.append((table, mean, square))
+        assert all(torch.equal(copy, table.half()) for copy in half)
     for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
 
@@ -50,21 +73,19 @@ def test_equals_torch_where_every_row_has_a_gradient(twin):
         grad = torch.randn(100, 2, generator=seeded(step)) * 1e-4
         reference.grad = grad.clone()
         adam.step()
-        with using(twin):
-            adam_rows(table, grad, mean, square, 0.02, step)
+        step_on(twin, table, grad, mean, square, 0.02, step)
     torch.testing.assert_close(table, reference.detach(), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("twin", TWINS)
 @given(seed=SEEDS)
 def test_untouched_rows_stay_and_the_gradient_is_cleared(twin, seed):
-    state = tables(50, seed)
-    with using(twin):
-        adam_rows(state[0], sparse_gradient(50, seed + 1), *state[1:], 0.1, 1)
-        before = [v.clone() for v in state]
-        grad = sparse_gradient(50, seed + 2)
-        touched = (grad != 0).any(1)
-        adam_rows(state[0], grad, *state[1:], 0.1, 2)
+    state = tables(MANY, seed)
+    step_on(twin, state[0], sparse_gradient(MANY, seed + 1), *state[1:], 0.1, 1)
+    before = [v.clone() for v in state]
+    grad = sparse_gradient(MANY, seed + 2)
+    touched = (grad != 0).any(1)
+    step_on(twin, state[0], grad, *state[1:], 0.1, 2)
     for now, then in zip(state, before, strict=True):
         assert torch.equal(now[~touched], then[~touched])
     assert (state[0] != before[0])[touched].any(1).all()
@@ -77,8 +98,7 @@ def test_the_first_step_is_as_long_as_the_learning_rate(twin, size):
     """Whatever the loss's scale: epsilon is far below any gradient."""
     table, mean, square = tables(4, 0)
     before = table.clone()
-    with using(twin):
-        adam_rows(table, torch.full((4, 2), -size), mean, square, 0.5, 1)
+    step_on(twin, table, torch.full((4, 2), -size), mean, square, 0.5, 1)
     torch.testing.assert_close(table - before, torch.full((4, 2), 0.5), rtol=1e-4, atol=0)
 
 
@@ -86,3 +106,15 @@ def test_bad_tables_and_steps_are_refused():
     table, mean, square = tables(4, 0)
     with pytest.raises(ValueError, match="step >= 1"):
         adam_rows(table, torch.zeros(4, 2), mean, square, 0.1, 0)
+    with pytest.raises(ValueError, match="contiguous tables"):
+        adam_rows(table, torch.zeros(2, 4).T, mean, square, 0.1, 1)
+
+
+def test_a_working_copy_is_written_where_the_table_changes_only():
+    for twin in TWINS:
+        table, mean, square = tables(50, 0)
+        half, grad = torch.zeros(50, 2).half(), sparse_gradient(50, 1)
+        touched = (grad != 0).any(1)
+        step_on(twin, table, grad, mean, square, 0.1, 1, half)
+        assert torch.equal(half[touched], table[touched].half())
+        assert (half[~touched] == 0).all()

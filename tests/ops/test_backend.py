@@ -5,14 +5,72 @@ import warnings
 import pytest
 import torch
 
-from orefield.ops.backend import pick, using
+from orefield.errors import OrefieldError
+from orefield.ops import backend
+from orefield.ops.backend import backend_for, pick, using
 
 CPU = torch.zeros(1)
 
 
 def test_cpu_tensors_get_the_compiled_twin():
-    for op in ("adam", "composite", "hash_grid", "march"):
+    for op in ("adam", "composite", "hash_grid", "march", "select", "visibility"):
         assert pick(op, CPU).__name__ == f"orefield.ops.cpu.{op}"
+    assert backend_for("cpu")[0] == "cpu"
+
+
+def test_every_op_but_the_fused_look_has_a_triton_twin():
+    place = torch.zeros(1, device="cuda" if torch.cuda.is_available() else "cpu")
+    with using("gpu"):
+        for op in ("adam", "composite", "hash_grid", "march", "select", "visibility"):
+            assert pick(op, place).__name__ == f"orefield.ops.gpu.{op}"
+        assert pick("look", place) is None
+
+
+def test_cpu_tensors_reach_the_triton_twin_in_the_interpreter_only(monkeypatch):
+    import triton
+
+    monkeypatch.setattr(triton.knobs.runtime, "interpret", False)
+    with using("gpu"), pytest.raises(OrefieldError, match="set TRITON_INTERPRET=1"):
+        pick("adam", CPU)
+
+
+def test_without_triton_its_twins_are_refused_and_gpus_get_the_definition(monkeypatch):
+    monkeypatch.setattr(backend, "_triton", lambda: None)
+    backend_for.cache_clear()
+    with using("gpu"), pytest.raises(OrefieldError, match="pip install triton"):
+        pick("adam", CPU)
+    name, why = backend_for("cuda")
+    backend_for.cache_clear()
+    assert name == "definition"
+    assert "without triton" in why
+
+
+class FakeGpu:
+    """What torch says about a GPU."""
+
+    def __init__(self, capability: tuple[int, int]) -> None:
+        self.capability = capability
+
+    def is_available(self) -> bool:
+        return True
+
+    def get_device_name(self) -> str:
+        return "a GPU"
+
+    def get_device_capability(self) -> tuple[int, int]:
+        return self.capability
+
+
+@pytest.mark.parametrize(
+    ("capability", "twin"), [((9, 0), "gpu"), ((7, 0), "gpu"), ((6, 1), "definition")]
+)
+def test_gpus_that_triton_knows_get_its_twins(monkeypatch, capability, twin):
+    monkeypatch.setattr(torch, "cuda", FakeGpu(capability))
+    backend_for.cache_clear()
+    name, why = backend_for("cuda")
+    backend_for.cache_clear()
+    assert name == twin
+    assert "a GPU" in why
 
 
 def test_an_override_ends_with_its_block():

@@ -1,5 +1,7 @@
 """Laws of volume compositing; closed forms from the definition in the module's docstring."""
 
+from itertools import product
+
 import pytest
 import torch
 from hypothesis import given
@@ -13,9 +15,11 @@ from orefield.ops.composite import (
     composite_forward,
 )
 from strategies import Packed, corners, packed, packed_rays, seeded
+from twins import MANY, TWINS, run
 
 EPS = torch.finfo(torch.float32).eps
-TWINS = ["cpu", "definition"]
+COMPILED = ["cpu", "gpu"]
+BLOCK = 64  # the Triton twin's
 
 
 def grads_like(pixels: Pixels, seed: int = 7) -> list[torch.Tensor]:
@@ -37,8 +41,7 @@ def through_definition(case: Packed, grads: list[torch.Tensor]) -> torch.Tensor:
 def test_float32_is_as_good_as_float64(twin: str, case: Packed) -> None:
     with using("definition"):
         exact = composite(*case.double())
-    with using(twin):
-        pixels = composite(*case)
+    pixels = run(twin, composite, *case)
     # Exponents sum up to 40 terms, hence err by 40 eps x, of which exp(-x) leaves 40 eps x exp(-x);
     # weights sum to one, and t lies below 10.
     for got, want, largest in zip(pixels, exact, (1, 1, 10, 1), strict=True):
@@ -47,50 +50,48 @@ def test_float32_is_as_good_as_float64(twin: str, case: Packed) -> None:
 
 @given(case=packed_rays())
 @corners
-def test_twin_equals_definition_in_float64(case: Packed) -> None:
+def test_numba_equals_definition_in_float64(case: Packed) -> None:
     case = case.double()
-    with using("definition"):
-        want, want_tape = composite_forward(*case)
-    with using("cpu"):
-        got, tape = composite_forward(*case)
+    want, want_tape = run("definition", composite_forward, *case)
+    got, tape = run("cpu", composite_forward, *case)
     for one, other in zip((*got, *tape), (*want, *want_tape), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-11)
 
 
-@pytest.mark.parametrize("twin", TWINS)
-@pytest.mark.parametrize("output", [*range(4), "all"])
+@pytest.mark.parametrize(
+    ("twin", "output"), [*product(["cpu", "definition"], range(4)), *product(TWINS, ["all"])]
+)
 @given(case=packed_rays())
 @corners
 def test_closed_form_backward_equals_autograd(twin: str, output: int | str, case: Packed) -> None:
     """For each output alone and for all of them together, without a graph."""
     case = case.double()
-    with using(twin):
-        pixels, tape = composite_forward(*case)
-        grads = grads_like(pixels)
-        if output != "all":
-            grads = [g if i == output else 0 * g for i, g in enumerate(grads)]
-        got = composite_backward(tape, case.raw, case.t, case.spans, *grads)
+    pixels, tape = run(twin, composite_forward, *case)
+    grads = grads_like(pixels)
+    if output != "all":
+        grads = [g if i == output else 0 * g for i, g in enumerate(grads)]
+    got = run(twin, composite_backward, tape, case.raw, case.t, case.spans, *grads)
     torch.testing.assert_close(got, through_definition(case, grads), rtol=1e-10, atol=1e-10)
 
 
-@given(case=packed_rays())
-@corners
-def test_left_out_gradients_are_zero_ones(case: Packed) -> None:
+@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize("counts", [[], [0, 7, 0], [40, 65]])
+def test_left_out_gradients_are_zero_ones(twin: str, counts: list[int]) -> None:
+    case = packed(counts)
     pixels, tape = composite_forward(*case)
     colour, opacity, depth, weights = grads_like(pixels)
-    for twin in TWINS:
-        with using(twin):
-            got = composite_backward(tape, case.raw, case.t, case.spans, colour, opacity)
-            zeros = torch.zeros_like(depth), torch.zeros_like(weights)
-            want = composite_backward(tape, case.raw, case.t, case.spans, colour, opacity, *zeros)
-        assert torch.equal(got, want)
+    inputs = tape, case.raw, case.t, case.spans, colour, opacity
+    zeros = torch.zeros_like(depth), torch.zeros_like(weights)
+    got = run(twin, composite_backward, *inputs)
+    assert torch.equal(got, run(twin, composite_backward, *inputs, *zeros))
 
 
+@pytest.mark.parametrize("twin", COMPILED)
 @given(case=packed_rays())
 @corners
-def test_float32_backward_is_as_good_as_float64(case: Packed) -> None:
+def test_float32_backward_is_as_good_as_float64(twin: str, case: Packed) -> None:
     raw = case.raw.clone().requires_grad_()
-    pixels = composite(raw, *case[1:])
+    pixels = run(twin, composite, raw, *case[1:])
     grads = grads_like(pixels)
     torch.autograd.backward(pixels, grads)
     want = through_definition(case.double(), [g.double() for g in grads])
@@ -99,6 +100,24 @@ def test_float32_backward_is_as_good_as_float64(case: Packed) -> None:
 
 
 @pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize("opaque_first", [False, True])
+def test_rays_about_the_block_and_many_of_them(twin: str, opaque_first: bool) -> None:
+    about = [BLOCK - 1, BLOCK, 0, BLOCK + 1, 2 * BLOCK, 2 * BLOCK + 1, 0]
+    case = packed(about * max(MANY // sum(about), 1), "mixed", opaque_first)
+    exact, exact_tape = run("definition", composite_forward, *case.double())
+    pixels, tape = run(twin, composite_forward, *case)
+    # As above, with 129 terms, t below 20 and so |v| below 80.
+    for got, want, largest in zip(pixels, exact, (1, 1, 20, 1), strict=True):
+        torch.testing.assert_close(got.double(), want, rtol=0, atol=129 * EPS * largest)
+    grads = grads_like(pixels)
+    got = run(twin, composite_backward, tape, case.raw, case.t, case.spans, *grads)
+    inputs = exact_tape, case.raw.double(), case.t.double(), case.spans
+    want = run("definition", composite_backward, *inputs, *(g.double() for g in grads))
+    torch.testing.assert_close(got.double(), want, rtol=0, atol=129 * 80 * EPS)
+
+
+# The Triton twin has the same gradient by the laws above; a check by differences takes it minutes.
+@pytest.mark.parametrize("twin", ["cpu", "definition"])
 def test_gradcheck(twin: str) -> None:
     case = packed([0, 4, 1, 0, 3], "fog").double()
     case.raw[2, 0], case.dt[2] = LARGEST_LOG_DENSITY + 1, 1e-7  # clamped: no slope
@@ -111,8 +130,7 @@ def test_gradcheck(twin: str) -> None:
 @given(case=packed_rays())
 @corners
 def test_weights_and_leftover_light_sum_to_one(twin: str, case: Packed) -> None:
-    with using(twin):
-        pixels, tape = composite_forward(*case)
+    pixels, tape = run(twin, composite_forward, *case)
     assert (pixels.weights >= 0).all()
     for r, (first, count) in enumerate(case.spans.tolist()):
         leftover = tape.behind[first + count - 1] if count else torch.tensor(1.0)
@@ -128,8 +146,7 @@ def test_homogeneous_fog_dims_exponentially(twin: str) -> None:
     raw = torch.zeros(n, 4)
     raw[:, 0], raw[:, 1:] = torch.tensor(sigma).log(), torch.tensor([0.0, 1.0, -1.0])
     spans = torch.tensor([[0, n]], dtype=torch.int32)
-    with using(twin):
-        pixels = composite(raw, dt.cumsum(0) - dt / 2, dt, spans)
+    pixels = run(twin, composite, raw, dt.cumsum(0) - dt / 2, dt, spans)
     opacity = -torch.expm1(torch.tensor(-sigma * length))
     torch.testing.assert_close(pixels.opacity[0], opacity, rtol=0, atol=1e-6)
     torch.testing.assert_close(pixels.colour[0], opacity * raw[0, 1:].sigmoid(), rtol=0, atol=1e-6)
@@ -143,8 +160,7 @@ def test_homogeneous_fog_dims_exponentially(twin: str) -> None:
 def test_an_opaque_slab_shows_its_front(twin: str) -> None:
     raw = torch.tensor([[-torch.inf, 9, 9, 9], [14, -1, 0, 1], [14, 5, 5, 5], [14, 7, 7, 7]])
     t, dt = torch.tensor([0.2, 0.6, 0.9, 1.3]), torch.full((4,), 0.3)
-    with using(twin):
-        pixels = composite(raw.float(), t, dt, torch.tensor([[0, 4]], dtype=torch.int32))
+    pixels = run(twin, composite, raw.float(), t, dt, torch.tensor([[0, 4]], dtype=torch.int32))
     assert pixels.weights.tolist() == [0, 1, 0, 0]
     assert float(pixels.depth) == pytest.approx(0.6)
     torch.testing.assert_close(pixels.colour[0], raw[1, 1:].sigmoid())
@@ -153,14 +169,13 @@ def test_an_opaque_slab_shows_its_front(twin: str) -> None:
 @pytest.mark.parametrize("twin", TWINS)
 def test_rays_do_not_see_each_other(twin: str) -> None:
     case = packed([3, 0, 5, 1], "fog")
-    with using(twin):
-        together = composite(*case)
-        for r, (first, count) in enumerate(case.spans.tolist()):
-            part = slice(first, first + count)
-            span = torch.tensor([[0, count]], dtype=torch.int32)
-            alone = composite(case.raw[part], case.t[part], case.dt[part], span)
-            assert torch.equal(alone.colour[0], together.colour[r])
-            assert torch.equal(alone.weights, together.weights[part])
+    together = run(twin, composite, *case)
+    for r, (first, count) in enumerate(case.spans.tolist()):
+        part = slice(first, first + count)
+        span = torch.tensor([[0, count]], dtype=torch.int32)
+        alone = run(twin, composite, case.raw[part], case.t[part], case.dt[part], span)
+        assert torch.equal(alone.colour[0], together.colour[r])
+        assert torch.equal(alone.weights, together.weights[part])
 
 
 @pytest.mark.parametrize(

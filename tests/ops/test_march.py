@@ -10,10 +10,13 @@ from hypothesis import strategies as st
 from orefield.ops.backend import using
 from orefield.ops.march import ENDED, FARTHEST, clearance, entry_and_exit, march
 from orefield.types import PackedSamples, Rays
-from strategies import SEEDS, grids, rays, seeded
+from strategies import RAY_KINDS, SEEDS, grids, rays, seeded
+from twins import moved, place, run
 
 STEPS = st.sampled_from([0.013, 0.1, 1.0])
 NEARS = st.sampled_from([0.0, 0.3, 2.5])
+# The Triton twin keeps what the definition keeps, bit for bit: what follows from that goes unasked,
+# because its interpreter takes a second for every hundred steps of a block of rays.
 TWINS = ["cpu", "definition"]
 FULL = clearance(torch.ones(4, 4, 4, dtype=torch.bool))
 
@@ -37,6 +40,68 @@ def test_twin_keeps_exactly_the_samples_of_the_definition(rays, grid, dt, near, 
         got, following = march(rays, clearance(grid), dt, near, jitter, limit=limit)
     assert same(got, want)
     assert torch.equal(following, want_following)
+
+
+def few_rays(each: int, seed: int) -> Rays:
+    parts = [kind(seeded(seed), each) for kind in RAY_KINDS]
+    origins, directions = (torch.cat(values) for values in zip(*parts, strict=True))
+    return Rays(origins, directions / directions.norm(dim=1, keepdim=True))
+
+
+@pytest.mark.parametrize("twin", ["gpu"])
+@given(
+    each=st.sampled_from([0, 1, 6]),
+    grid=grids(),
+    dt=st.sampled_from([0.04, 0.1, 1.0]),
+    near=NEARS,
+    seed=SEEDS,
+    limit=st.sampled_from([1, 3, 1000]),
+)
+def test_so_does_the_triton_twin(twin, each, grid, dt, near, seed, limit):
+    rays = few_rays(each, seed)
+    jitter = torch.rand(len(rays), generator=seeded(seed))
+    first = torch.randint(5, (len(rays),), generator=seeded(seed), dtype=torch.int32)
+    inputs = rays, clearance(grid), dt, near, jitter, first, limit
+    want, want_following = run("definition", march, *inputs)
+    got, following = run(twin, march, *inputs)
+    assert same(got, want)
+    assert torch.equal(following, want_following)
+
+
+@pytest.mark.parametrize("capacity", [1, 40, 5000])
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_the_triton_twin_fills_buffers_of_fixed_size(capacity, share):
+    from orefield.ops.gpu.march import march_static
+
+    rays = few_rays(1, 1)
+    clear = clearance(torch.rand(5, 5, 5, generator=seeded(2)) < share)
+    jitter = torch.rand(len(rays), generator=seeded(3))
+    want, _ = run("definition", march, rays, clear, 0.1, 0.0, jitter)
+    inputs = rays, *entry_and_exit(rays, 0.0), clear, 0.1, jitter, capacity
+    with using("gpu"):
+        samples, total = moved(march_static(*moved(inputs, place("gpu"))), "cpu")
+    kept = min(len(want), capacity)
+    assert int(total) == len(want)
+    assert len(samples) == capacity
+    for name in ("positions", "t", "dt", "ray"):
+        part, whole = getattr(samples, name), getattr(want, name)
+        assert torch.equal(part[..., :kept], whole[..., :kept])
+    ends = want.spans.sum(1).clamp(max=capacity)
+    first = want.spans[:, 0].clamp(max=capacity)
+    assert torch.equal(samples.spans, torch.stack([first, ends - first], 1).int())
+    assert (samples.positions[:, kept:] == 0.5).all()
+    assert (samples.dt[kept:] == 0).all()
+    assert (samples.ray[kept:] == 0).all()
+
+
+@given(grids())
+def test_clearance_is_the_distance_to_the_nearest_occupied_cell(grid):
+    cells = torch.cartesian_prod(*(torch.arange(n) for n in grid.shape))
+    occupied = cells[grid.flatten()]
+    far = torch.full((len(cells), 1), FARTHEST)
+    distances = (cells[:, None] - occupied[None]).abs().amax(2)
+    want = torch.cat([distances, far], 1).amin(1)
+    assert torch.equal(clearance(grid).flatten().long(), want)
 
 
 @pytest.mark.parametrize("twin", TWINS)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orefield.cameras import Camera, pixel_directions
+from orefield.cameras import Camera, panorama, pixel_directions
 from orefield.samplers import seen_cells
 from strategies import SEEDS, seeded
 
@@ -13,6 +13,9 @@ RES = 12
 NARROW = Camera(40, 30, 60.0, 60.0, 20.0, 15.0)
 WIDE = Camera(40, 30, 15.0, 15.0, 20.0, 15.0)  # 106 degrees across
 OFF_CENTRE = Camera(30, 40, 50.0, 40.0, 5.0, 33.0)
+BARREL = Camera(40, 30, 30.0, 30.0, 20.0, 15.0, (-0.16, 0.0, 0.0, 0.0))  # bends its corners out
+FISHEYE = Camera(40, 40, 20.0, 20.0, 20.0, 20.0, lens="fisheye")  # 162 degrees to its corners
+BEHIND = Camera(40, 40, 12.0, 12.0, 14.0, 20.0, lens="fisheye")  # a corner is 157 off the axis
 
 
 def looking_at(position: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -29,7 +32,9 @@ def at(*position: float) -> torch.Tensor:
     return torch.cat([torch.eye(3), torch.tensor(position)[:, None]], 1)
 
 
-@pytest.mark.parametrize("camera", [NARROW, WIDE, OFF_CENTRE])
+@pytest.mark.parametrize(
+    "camera", [NARROW, WIDE, OFF_CENTRE, BARREL, FISHEYE, BEHIND, panorama(40, 20)]
+)
 @given(seed=SEEDS, near=st.sampled_from([0.0, 0.3]))
 def test_whatever_shows_in_an_image_lies_in_a_seen_cell(camera, seed, near):
     generator = seeded(seed)
@@ -52,6 +57,15 @@ def test_cells_behind_and_beside_the_camera_are_not_seen():
     # At depth 0.4 the image is 0.27 wide: beyond 0.13 and a cell to the side there is nothing.
     assert not seen[:3, :, :].any()
     assert not seen[9:, :, :].any()
+
+
+def test_a_fisheye_sees_a_cone_and_a_panorama_all_round():
+    narrow = Camera(40, 40, 80.0, 80.0, 20.0, 20.0, lens="fisheye")  # 20 degrees to its corners
+    seen = seen_cells([(narrow, at(0.5, 0.5, 0.5))], RES, 0.0)
+    assert seen[6, 6, 8:].all()
+    assert not seen[:, :, :5].any()
+    assert not seen[:3, :, :].any()
+    assert seen_cells([(panorama(40, 20), at(0.5, 0.5, 0.5))], RES, 0.0).all()
 
 
 def test_nothing_is_seen_before_near():

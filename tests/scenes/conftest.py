@@ -2,6 +2,7 @@
 
 import json
 import math
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from reading import quaternion
 
 from orefield.scenes.blender import write_blender
 
@@ -81,6 +83,96 @@ def llff(tmp_path, capture) -> Path:
         matrix = torch.stack((-up, right, backward, centre, sizes), dim=1)
         rows.append(np.concatenate((matrix.reshape(-1).numpy(), [3.0, 5.0])))
     np.save(folder / "poses_bounds.npy", np.stack(rows))
+    return folder
+
+
+@dataclass
+class Sparse:
+    """A COLMAP model about to be written."""
+
+    camera: tuple[int, str, tuple[float, ...]]
+    """Number and name of the camera model, and its parameters; the size is 12 x 10."""
+    images: list[tuple[str, np.ndarray, np.ndarray]]
+    """Name, rotation and translation, world to camera."""
+    points: np.ndarray
+
+    def write(self, folder: Path, binary: bool) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (self._binary if binary else self._text)(folder)
+
+    def _binary(self, folder: Path) -> None:
+        number, _, parameters = self.camera
+        camera = struct.pack(f"<QIiQQ{len(parameters)}d", 1, 7, number, 12, 10, *parameters)
+        (folder / "cameras.bin").write_bytes(camera)
+        images = struct.pack("<Q", len(self.images))
+        for i, (name, rotation, translation) in enumerate(self.images):
+            images += struct.pack("<I7dI", i + 1, *quaternion(rotation), *translation, 7)
+            images += name.encode() + b"\0" + struct.pack("<Q2dq", 1, 3.5, 4.5, -1)
+        (folder / "images.bin").write_bytes(images)
+        points = struct.pack("<Q", len(self.points))
+        for i, point in enumerate(self.points):
+            seen_by = 2 + i % 3
+            points += struct.pack("<Q3d3BdQ", i, *point, 9, 9, 9, 0.5, seen_by)
+            points += struct.pack("<2I", 1, 0) * seen_by
+        (folder / "points3D.bin").write_bytes(points)
+
+    def _text(self, folder: Path) -> None:
+        def line(*values) -> str:
+            return " ".join(map(str, values)) + "\n"
+
+        _, name, parameters = self.camera
+        (folder / "cameras.txt").write_text("# cameras\n" + line(7, name, 12, 10, *parameters))
+        images = "# images\n"
+        for i, (name, rotation, translation) in enumerate(self.images):
+            images += line(i + 1, *quaternion(rotation).tolist(), *translation.tolist(), 7, name)
+            images += "3.5 4.5 -1\n" if i % 2 else "\n"
+        (folder / "images.txt").write_text(images)
+        points = "# points\n"
+        for i, point in enumerate(self.points):
+            points += line(i, *point.tolist(), 9, 9, 9, 0.5, *(1, 0) * (2 + i % 3))
+        (folder / "points3D.txt").write_text(points)
+
+
+@pytest.fixture
+def sparse(capture) -> Sparse:
+    """The nine as a COLMAP model, unsorted; 60 points in a ball of radius 1 about (1, 2, 3)."""
+    images = []
+    for i, pose in enumerate(capture.poses):
+        pose = pose.numpy() * [1, -1, -1, 1]
+        images.append((f"{i}.png", pose[:3, :3].T, -pose[:3, :3].T @ pose[:3, 3]))
+    points = np.random.default_rng(0).normal(size=(60, 3))
+    points /= np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1)
+    camera = (1, "PINHOLE", (capture.focal, capture.focal, 6.0, 5.0))
+    return Sparse(camera, images[::-1], points + np.array([1, 2, 3]))
+
+
+@pytest.fixture
+def colmap(tmp_path, capture, sparse) -> Path:
+    """The same nine as a COLMAP scene."""
+    folder = tmp_path / "toy"
+    (folder / "images").mkdir(parents=True)
+    for i, image in enumerate(capture.images):
+        Image.fromarray(image.numpy()).save(folder / f"images/{i}.png")
+    sparse.write(folder / "sparse/0", binary=True)
+    return folder
+
+
+@pytest.fixture
+def dtu(tmp_path, capture) -> Path:
+    """The same nine as a DTU scene, its ball of radius 2 about (1, 2, 3), P of any scale."""
+    folder = tmp_path / "toy"
+    (folder / "image").mkdir(parents=True)
+    matrices = {}
+    intrinsics = np.array([[capture.focal, 0, 5.5], [0, capture.focal, 4.5], [0, 0, 1]])
+    for i, (image, pose) in enumerate(zip(capture.images, capture.poses, strict=True)):
+        Image.fromarray(image.numpy()).save(folder / f"image/{i:06d}.png")
+        pose = pose.numpy() * [1, -1, -1, 1]
+        world = np.eye(4)
+        world[:3] = (-1) ** i * (i + 1) * intrinsics @ np.linalg.inv(pose)[:3]
+        matrices[f"world_mat_{i}"] = world
+        matrices[f"scale_mat_{i}"] = np.diag([2.0, 2, 2, 1])
+        matrices[f"scale_mat_{i}"][:3, 3] = [1, 2, 3]
+    np.savez(folder / "cameras_sphere.npz", **matrices)
     return folder
 
 

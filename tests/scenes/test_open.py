@@ -7,32 +7,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from reading import PLAIN, assert_same
 
 from orefield.cameras import project
 from orefield.config import SceneConfig
 from orefield.scenes import PixelBank, SceneWarning, describe, open_scene
 from orefield.scenes.blender import write_blender
-
-PLAIN = SceneConfig(holdout=3)
-
-
-def world_poses(scene, views):
-    """OpenCV camera-to-world poses of views."""
-    side, corner = scene.to_world[0, 0], scene.to_world[:3, 3:]
-    return torch.stack(
-        [torch.cat((view.pose[:, :3], view.pose[:, 3:] * side + corner), 1) for view in views]
-    )
-
-
-def assert_same(scene, views, capture, picked):
-    flip = torch.tensor([1.0, -1.0, -1.0, 1.0])  # OpenGL looks along -z with y up
-    expected = capture.poses[picked, :3].float() * flip
-    torch.testing.assert_close(world_poses(scene, views), expected, atol=2e-6, rtol=1e-6)
-    for view, image in zip(views, capture.images[picked], strict=True):
-        assert torch.equal(view.image, image)
-        assert (view.camera.width, view.camera.height) == (12, 10)
-        assert view.camera.fx == pytest.approx(capture.focal)
-        assert (view.camera.cx, view.camera.cy) == (6.0, 5.0)
+from orefield.types import SceneError
 
 
 def test_a_blender_scene_reads_back(blender, capture):
@@ -57,6 +38,16 @@ def test_a_json_file_opens_as_its_folder_does(blender, transforms):
         assert open_scene(file, PLAIN).name == "toy"
     assert open_scene(blender, PLAIN).split == "official"
     assert open_scene(transforms / "transforms.json", PLAIN).split == "every 3rd image"
+
+
+def test_the_format_can_be_chosen_and_llff_comes_before_colmap(llff, sparse):
+    sparse.write(llff / "sparse/0", binary=True)
+    assert open_scene(llff, PLAIN).points is None
+    chosen = open_scene(llff, replace(PLAIN, format="colmap"))
+    assert chosen.points is not None
+    assert len(chosen.train) == 6
+    with pytest.raises(SceneError, match=r"no scene in format dtu .* looked for cameras_sphere"):
+        open_scene(llff, replace(PLAIN, format="dtu"))
 
 
 def test_without_test_views_validation_views_or_held_out_ones_stand_in(blender):

@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
-from orefield.cameras import Camera, view_rays
+from orefield.cameras import Camera, panorama, view_rays
 from orefield.scenes import PixelBank, View, pixels
 
 FOX = (0.0578421, -0.0805099, -0.000980296, 0.00015575)
@@ -33,6 +35,12 @@ CAPTURES = {
         STRAIGHT,
         Camera(9, 7, 9.0, 9.0, 4.5, 3.5, FOX),
     ],
+    "wide lenses": [
+        Camera(9, 7, 3.0, 3.1, 4.0, 3.0, (0.02, 0.01, 0.0, 0.0), "fisheye"),
+        panorama(8, 4),
+        STRAIGHT,
+        Camera(9, 7, 8.0, 8.5, 4.0, 3.0, (*FOX, 0.02)),
+    ],
 }
 
 
@@ -56,6 +64,24 @@ def test_a_drawn_ray_and_its_colour_belong_to_the_same_pixel(capture, table, mon
         assert (rgba[drawn, 3] == 7 * i).all()
     assert rays.directions.is_contiguous()
     assert rays.origins.is_contiguous()
+
+
+def test_ignored_pixels_are_never_drawn_and_all_others_are():
+    made = views(CAPTURES["lenses"])
+    valid = torch.zeros((11, 5), dtype=torch.bool)
+    valid[2:4, 1] = True
+    made[0] = replace(made[0], valid=valid)
+    bank = PixelBank(made)
+    assert len(bank) == 2 + 63 + 63
+    rays, rgba = bank.sample(4000, torch.Generator().manual_seed(1))
+    rgba = (rgba * 255).round().long()
+    first = rgba[:, 0] == 0
+    assert set(map(tuple, rgba[first, 1:3].tolist())) == {(1, 2), (1, 3)}
+    expected = view_rays(made[0].camera, made[0].pose).directions[rgba[first, 2] * 5 + 1]
+    torch.testing.assert_close(rays.directions[first], expected, atol=3e-6, rtol=0)
+    assert len(rgba[~first].unique(dim=0)) == 2 * 63
+    with pytest.raises(ValueError, match="at least one valid pixel"):
+        PixelBank([replace(made[0], valid=torch.zeros_like(valid))])
 
 
 def test_every_pixel_is_drawn_equally_often():

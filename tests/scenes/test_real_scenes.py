@@ -1,7 +1,11 @@
 """The real scenes, where they are present, read as their README says they should."""
 
+import struct
+
+import numpy as np
 import pytest
 import torch
+from reading import quaternion
 
 from orefield.cameras import project
 from orefield.config import SceneConfig
@@ -97,3 +101,102 @@ def test_bonsai_keeps_its_cameras_inside_the_box(real_scenes):
     centres = torch.stack([view.pose[:, 3] for view in scene.train])
     assert (centres > 0).all()
     assert (centres < 1).all()
+
+
+def similarity(source, target):
+    """The similarity that takes points to points in least squares (Umeyama 1991)."""
+    a, b = source - source.mean(0), target - target.mean(0)
+    u, sizes, vt = torch.linalg.svd(b.T @ a)
+    turn = torch.ones(3).double()
+    turn[2] = torch.linalg.det(u @ vt)
+    rotation = u @ torch.diag(turn) @ vt
+    return rotation, float((sizes * turn).sum() / a.square().sum())
+
+
+def assert_equal_up_to_the_frame(one, other, tolerance):
+    """Same views in the same order, of the same lens, and the same poses after a similarity fit."""
+    for views, others in ((one.train, other.train), (one.test, other.test)):
+        assert len(views) == len(others)
+        poses, theirs = (torch.stack([v.pose for v in vs]).double() for vs in (views, others))
+        rotation, scale = similarity(poses[:, :, 3], theirs[:, :, 3])
+        centres = poses[:, :, 3] - poses[:, :, 3].mean(0)
+        fitted = scale * centres @ rotation.T + theirs[:, :, 3].mean(0)
+        reach = float(centres.norm(dim=1).max()) * scale
+        torch.testing.assert_close(fitted, theirs[:, :, 3], atol=tolerance * reach, rtol=0)
+        torch.testing.assert_close(
+            rotation @ poses[:, :, :3], theirs[:, :, :3], atol=tolerance, rtol=0
+        )
+        for view, another in zip(views, others, strict=True):
+            assert torch.equal(view.image, another.image)
+            assert view.camera.fx == pytest.approx(another.camera.fx, rel=1e-3)
+            assert view.camera.coefficients == pytest.approx(another.camera.coefficients, abs=1e-6)
+
+
+def test_bonsai_is_the_same_from_its_model_and_from_its_json(real_scenes):
+    small = {"downscale": 8, "max_images": 40, "max_test_views": 5}
+    model = open_scene(real_scenes / "bonsai", SceneConfig(format="colmap", **small))
+    listed = open_scene(real_scenes / "bonsai", SceneConfig(format="transforms", **small))
+    assert_equal_up_to_the_frame(model, listed, 1e-4)
+    assert [f"images/{view.name}" for view in model.train] == [view.name for view in listed.train]
+    assert model.points is not None
+    assert len(model.points) > 15_000
+    # The room's walls, about 10 from its middle, are in the box; the cameras are all within 6.
+    assert 8 < float(model.to_world[0, 0]) / 2 < 12
+    assert ((model.points > 0) & (model.points < 1)).all(1).float().mean() > 0.75
+    assert 0.1 < model.near * float(model.to_world[0, 0]) < 2.7  # the nearest points in view
+
+
+def test_our_reader_and_colmaps_agree_on_bonsai(real_scenes):
+    pycolmap = pytest.importorskip("pycolmap")
+    theirs = pycolmap.Reconstruction(real_scenes / "bonsai/sparse/0")
+    config = SceneConfig(format="colmap", downscale=8, max_images=5, max_test_views=5)
+    scene = open_scene(real_scenes / "bonsai", config)
+    side, corner = scene.to_world[0, 0], scene.to_world[:3, 3]
+    poses = {i.name: i.cam_from_world().inverse().matrix() for i in theirs.images.values()}
+    for view in scene.train + scene.test:
+        expected = torch.from_numpy(poses[view.name]).float()
+        torch.testing.assert_close(view.pose[:, :3], expected[:, :3], atol=1e-6, rtol=0)
+        torch.testing.assert_close(
+            view.pose[:, 3] * side + corner, expected[:, 3], atol=1e-5, rtol=0
+        )
+
+
+def test_fern_is_the_same_from_llff_and_from_its_model(real_scenes):
+    if not (real_scenes / "fern/sparse/0/images.bin").is_file():
+        pytest.skip("this copy of fern has no sparse/0/images.bin")
+    listed = open_scene(real_scenes / "fern", SceneConfig())
+    with pytest.warns(SceneWarning, match=r"sorted order, image000\.png as IMG_"):
+        model = open_scene(real_scenes / "fern", SceneConfig(format="colmap"))
+    assert_equal_up_to_the_frame(model, listed, 1e-3)
+
+
+def test_a_model_of_fern_under_its_full_size_names_reads_as_its_llff_file(real_scenes, tmp_path):
+    """A model as COLMAP makes it of the 4032 x 3024 originals, beside `images_8`."""
+    listed = open_scene(real_scenes / "fern", SceneConfig())
+    folder = tmp_path / "fern"
+    (folder / "sparse/0").mkdir(parents=True)
+    (folder / "images_8").symlink_to(real_scenes / "fern/images_8")
+    views = sorted(listed.train + listed.test, key=lambda view: view.name)
+    lens = (8 * views[0].camera.fx, 2016.0, 1512.0, 0.0)
+    camera = struct.pack("<QIiQQ4d", 1, 1, 2, 4032, 3024, *lens)
+    (folder / "sparse/0/cameras.bin").write_bytes(camera)
+    images = struct.pack("<Q", len(views))
+    for i, view in enumerate(views):
+        rotation = view.pose[:, :3].double().numpy().T
+        shift = -rotation @ view.pose[:, 3].double().numpy() * 7
+        pose = np.concatenate((quaternion(rotation), shift))
+        images += struct.pack("<I7dI", i + 1, *pose, 1) + f"IMG_{4026 + i}.JPG".encode()
+        images += b"\0" + struct.pack("<Q", 0)
+    (folder / "sparse/0/images.bin").write_bytes(images)
+    depths = torch.linspace(20, 80, 40).double() / float(listed.to_world[0, 0])
+    cloud = struct.pack("<Q", 40 * len(views))
+    for view in views:
+        along = view.pose[:, 3].double() + depths[:, None] * view.pose[:, 2].double()
+        for point in (7 * along).tolist():
+            cloud += struct.pack("<Q3d3BdQ", 1, *point, 9, 9, 9, 0.5, 3) + bytes(24)
+    (folder / "sparse/0/points3D.bin").write_bytes(cloud)
+    with pytest.warns(SceneWarning, match=r"sorted order, image000\.png as IMG_4026\.JPG"):
+        model = open_scene(folder, SceneConfig(allow_outside=True))
+    assert_equal_up_to_the_frame(model, listed, 1e-5)
+    # Without bounds in the files, the points in view give nearly the same box.
+    assert float(model.to_world[0, 0]) / 7 == pytest.approx(1, rel=0.1)

@@ -1,5 +1,6 @@
 """`orefield eval`: score a run's test views again."""
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,8 @@ class Args:
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """The run's folder."""
+    device: str = "auto"
+    """Where to render: auto, cpu, cuda, cuda:1, mps; on whatever the run was trained."""
 
 
 def run(args: Args) -> int:
@@ -23,7 +26,7 @@ def run(args: Args) -> int:
     from orefield.evaluate import protocol
     from orefield.threads import use_threads
 
-    loaded = load_run(args.run)
+    loaded = load_run(args.run, args.device)
     use_threads(loaded.header.config.threads)
     scene, _ = open_source(loaded.header.source, loaded.header.config.scene)
     test = score_views(
@@ -31,7 +34,8 @@ def run(args: Args) -> int:
     )
     path = args.run / "metrics.json"
     training = read_json(path).get("training") if path.exists() else None
-    facts = {"protocol": protocol(scene, loaded.header.config), "training": training}
+    scored = dataclasses.replace(loaded.header.config, device=args.device)
+    facts = {"protocol": protocol(scene, scored), "training": training}
     write_json(path, {**facts, "test": test})
     if test:
         print(f"test: {test['psnr']:.2f} dB PSNR, {test['ssim']:.4f} SSIM")

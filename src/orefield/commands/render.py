@@ -24,6 +24,8 @@ class Args:
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """The run's folder."""
+    device: str = "auto"
+    """Where to render: auto, cpu, cuda, cuda:1, mps; on whatever the run was trained."""
     path: Literal["orbit", "test"] = "orbit"
     """A closed path round what the cameras look at, or the scene's test views."""
     frames: int = 90
@@ -53,7 +55,7 @@ def run(args: Args) -> int:
     from orefield.report.pictures import save_picture
     from orefield.threads import use_threads
 
-    loaded = load_run(args.run)
+    loaded = load_run(args.run, args.device)
     use_threads(loaded.header.config.threads)
     scene, _ = open_source(loaded.header.source, loaded.header.config.scene)
     out = args.out or args.run / "renders" / args.path

@@ -24,6 +24,9 @@ class Args:
     """New training time in all, the part already done included; 0 keeps the run's own."""
     steps: int = 0
     """New number of steps in all, those already done included; 0 keeps the run's own."""
+    device: str = ""
+    """Where to go on: auto, cpu, cuda, cuda:1, mps; exactly so only on the type of device where the
+    run stopped. Nothing keeps the run's own."""
 
 
 def run(args: Args) -> int:
@@ -35,6 +38,7 @@ def run(args: Args) -> int:
 
     header = read_config(args.run)
     config = with_budget(header.config, args.seconds, args.steps)
+    config = dataclasses.replace(config, device=args.device or config.device)
     use_threads(config.threads)
     scene, _ = open_source(header.source, config.scene)
     trainer = Trainer(scene, config)

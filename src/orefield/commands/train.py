@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
@@ -22,8 +22,6 @@ class Args:
     """Folder for the run; None takes runs/SCENE, with a number where that is taken."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace the run that the folder holds."""
-    device: Literal["auto", "cpu"] = "auto"
-    """Where to train; this version has kernels for the CPU."""
     config: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
 
 

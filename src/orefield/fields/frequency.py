@@ -57,7 +57,7 @@ class FrequencyField(nn.Module):
         return frequency_encoding(directions, DIRECTION_OCTAVES)
 
     def encode(self, positions: Float[Tensor, "3 samples"]) -> Float[Tensor, "features samples"]:
-        """The sine encoding of positions, which `forward` takes back as `known`."""
+        """The sine encoding of positions."""
         return frequency_encoding(2 * positions.T - 1, POSITION_OCTAVES).T
 
     def forward(
@@ -65,10 +65,9 @@ class FrequencyField(nn.Module):
         positions: Float[Tensor, "3 samples"],
         codes: Float[Tensor, "rays code"],
         ray: Int[Tensor, " samples"],
-        known: Float[Tensor, "features samples"] | None = None,
     ) -> Float[Tensor, "samples 4"]:
         """Raw outputs (log density, red, green, blue logits) at positions in the unit cube."""
-        shape = self.shape(self.encode(positions) if known is None else known)
+        shape = self.shape(self.encode(positions))
         return torch.cat([shape[:, :1], self.shade(shape, codes, ray)], dim=1)
 
     def shape(self, features: Float[Tensor, "features samples"]) -> Float[Tensor, "samples code"]:
@@ -90,6 +89,20 @@ class FrequencyField(nn.Module):
             hidden = F.relu(self.colour_hidden(torch.cat([feature, code], dim=1)))
             colour: Tensor = self.colour(hidden)
         return colour.to(shape.dtype)
+
+    def learn(
+        self,
+        positions: Float[Tensor, "3 samples"],
+        codes: Float[Tensor, "rays code"],
+        ray: Int[Tensor, " samples"],
+        grad: Float[Tensor, "samples 4"],
+        features: Float[Tensor, "features samples"] | None = None,
+    ) -> None:
+        """Add to every parameter's `.grad` what `(self(...) * grad).sum().backward()` would."""
+        with torch.enable_grad():
+            shape = self.shape(self.encode(positions) if features is None else features)
+            raw = torch.cat([shape[:, :1], self.shade(shape, codes, ray)], dim=1)
+        raw.backward(grad)
 
     @torch.no_grad()
     def density(self, positions: Float[Tensor, "3 points"]) -> Float[Tensor, " points"]:

@@ -1,11 +1,17 @@
 """The Instant-NGP field (Müller et al. 2022, section 5.4): hash grid, density MLP, colour MLP.
 
-    features = hash grid(position)                        [2 levels]
-    out = W2 relu(W1 features)                            [16], out[0] is the log density
-    rgb = V3 relu(V2 relu(V1 [out, harmonics(direction)]))
+    features = hash grid(position)                                  [2 levels]
+    shape = W2 relu(W1 features)                                    [16], shape[0] is the log density
+    logits = V3 relu(V2 relu(V1 [shape, harmonics(direction)]))     [3]
 Matrix products run in bf16 where asked for; master weights, the density's last layer and its output
 stay fp32, because an error in the log density is a relative error of the density.
+
+A call works under autograd. Training does without: `learn` carries given gradients at the outputs
+back by hand, block by block, so that on a CPU a block's activations never leave the cache and no
+graph is held. For the same products that takes two thirds of autograd's time.
 """
+
+from collections.abc import Iterator
 
 import torch
 from jaxtyping import Float, Int
@@ -14,18 +20,19 @@ from torch.nn.functional import linear, pad
 
 from orefield.fields.directions import spherical_harmonics
 from orefield.ops.composite import LARGEST_LOG_DENSITY
-from orefield.ops.hash_grid import GridLayout, hash_grid
+from orefield.ops.hash_grid import GridLayout, hash_grid, hash_grid_backward
 
 _CODE = 16
-_ROWS = 2048
-"""Batches are padded to a multiple of this, larger ones to coarser multiples."""
+_BLOCK = 4096
+"""Samples whose activations fit the cache of a core."""
+_ROWS = 512
+"""In bf16, what is left over is padded to a multiple of this, so that few shapes occur: oneDNN
+builds a kernel for every new one, which takes longer than the product."""
+_relu_backward = torch.ops.aten.threshold_backward
 
 
 class NgpField(nn.Module):
     """Hash grid and two small MLPs; implements `types.Field`."""
-
-    sink: Float[Tensor, "rows 2"] | None = None
-    """Where the table's gradient accumulates; None leaves it to autograd (see `hash_grid`)."""
 
     def __init__(
         self, layout: GridLayout, width: int, dtype: torch.dtype, generator: torch.Generator
@@ -47,7 +54,7 @@ class NgpField(nn.Module):
         return spherical_harmonics(directions).to(self.dtype)
 
     def encode(self, positions: Float[Tensor, "3 samples"]) -> Float[Tensor, "features samples"]:
-        """Hash-grid features, which `forward` takes back as `known`."""
+        """Hash-grid features."""
         return hash_grid(self.table, positions, self.layout, self.dtype)
 
     def forward(
@@ -55,16 +62,19 @@ class NgpField(nn.Module):
         positions: Float[Tensor, "3 samples"],
         codes: Float[Tensor, "rays code"],
         ray: Int[Tensor, " samples"],
-        known: Float[Tensor, "features samples"] | None = None,
     ) -> Float[Tensor, "samples 4"]:
         """Raw outputs (log density, three colour logits), fp32."""
-        features = hash_grid(self.table, positions, self.layout, self.dtype, self.sink, known)
-        shape = self._shape(features)
-        return torch.cat([shape[:, :1], self._shade(shape, codes, ray)], 1)[: len(ray)]
+        shape = self.shape(self.encode(positions))
+        return torch.cat([shape[:, :1], self.shade(shape, codes, ray)], 1)
 
     def shape(self, features: Float[Tensor, "features samples"]) -> Float[Tensor, "samples code"]:
         """Log density and 15 numbers for `shade`, fp32."""
-        return self._shape(features)[: features.shape[1]]
+
+        def block(part: slice) -> Tensor:
+            here = features[:, part]
+            return linear(self._hidden(here).float(), self.density2)[: here.shape[1]]
+
+        return torch.cat([block(part) for part in _blocks(features)])
 
     def shade(
         self,
@@ -73,33 +83,85 @@ class NgpField(nn.Module):
         ray: Int[Tensor, " samples"],
     ) -> Float[Tensor, "samples 3"]:
         """Colour logits, fp32."""
-        return self._shade(padded(shape.T).T, codes, ray)[: len(ray)]
+
+        def block(part: slice) -> Tensor:
+            x = torch.cat([shape[part].to(self.dtype), codes.index_select(0, ray[part])], 1)
+            x = linear(_filled(x.T).T, self.colour1.to(self.dtype)).relu_()
+            x = linear(x, self.colour2.to(self.dtype)).relu_()
+            return linear(x, self.colour3.to(self.dtype))[: len(shape[part])].float()
+
+        return torch.cat([block(part) for part in _blocks(ray)])
 
     @torch.no_grad()
     def density(self, positions: Float[Tensor, "3 points"]) -> Float[Tensor, " points"]:
         """Density per scene unit."""
-        log = self._hidden(self.encode(positions)).float() @ self.density2[0]
-        return log[: positions.shape[1]].clamp_(max=LARGEST_LOG_DENSITY).exp_()
+        features = self.encode(positions)
+        parts = [features[:, part] for part in _blocks(features)]
+        log = [(self._hidden(x).float() @ self.density2[0])[: x.shape[1]] for x in parts]
+        return torch.cat(log).clamp_(max=LARGEST_LOG_DENSITY).exp_()
 
-    def _shape(self, features: Tensor) -> Tensor:
-        return linear(self._hidden(features).float(), self.density2)
-
-    def _shade(self, shape: Tensor, codes: Tensor, ray: Tensor) -> Tensor:
-        x = torch.cat([shape.to(self.dtype), codes.index_select(0, padded(ray))], 1)
-        x = linear(x, self.colour1.to(self.dtype)).relu_()
-        x = linear(x, self.colour2.to(self.dtype)).relu_()
-        return linear(x, self.colour3.to(self.dtype)).float()
+    @torch.no_grad()
+    def learn(
+        self,
+        positions: Float[Tensor, "3 samples"],
+        codes: Float[Tensor, "rays code"],
+        ray: Int[Tensor, " samples"],
+        grad: Float[Tensor, "samples 4"],
+        features: Float[Tensor, "features samples"] | None = None,
+    ) -> None:
+        """Add to every parameter's `.grad` what `(self(...) * grad).sum().backward()` would."""
+        features = self.encode(positions) if features is None else features
+        for parameter in self.parameters():
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        weights = (self.density1, self.colour1, self.colour2, self.colour3)
+        w1, v1, v2, v3 = (w.to(self.dtype) for w in weights)
+        back = torch.empty(len(ray), self.layout.features, dtype=self.dtype, device=ray.device)
+        for part in _blocks(ray):
+            n = len(ray[part])
+            f, g = _filled(features[:, part]).T, _filled(grad[part].T).T
+            hidden = linear(f, w1).relu_()
+            shape = linear(hidden.float(), self.density2)
+            x = torch.cat(
+                [shape.to(self.dtype), codes.index_select(0, _filled(ray[part], codes.dtype))], 1
+            )
+            first = linear(x, v1).relu_()
+            second = linear(first, v2).relu_()
+            g3 = g[:, 1:].to(self.dtype)
+            g2 = _relu_backward(g3 @ v3, second, 0)
+            g1 = _relu_backward(g2 @ v2, first, 0)
+            g_shape = (g1 @ v1[:, :_CODE]).float()
+            g_shape[:, 0] += g[:, 0]
+            g_hidden = _relu_backward((g_shape @ self.density2).to(self.dtype), hidden, 0)
+            back[part] = (g_hidden @ w1)[:n]
+            _add(self.colour3, g3, second)
+            _add(self.colour2, g2, first)
+            _add(self.colour1, g1, x)
+            _add(self.density2, g_shape, hidden.float())
+            _add(self.density1, g_hidden, f)
+        assert self.table.grad is not None
+        hash_grid_backward(back.T, positions, self.layout, self.table.grad)
 
     def _hidden(self, features: Tensor) -> Tensor:
-        return linear(padded(features).T, self.density1.to(self.dtype)).relu_()
+        return linear(_filled(features).T, self.density1.to(self.dtype)).relu_()
 
 
-def padded(x: Tensor) -> Tensor:
-    """x with zeros along its last axis, so that few lengths occur: at most 16 between n and 2 n.
+def _add(weights: nn.Parameter, grad: Tensor, inputs: Tensor) -> None:
+    """Add the gradient of a layer's weights, given that at its outputs."""
+    assert weights.grad is not None
+    weights.grad += grad.T @ inputs
 
-    oneDNN builds a kernel for every new shape of a matrix product. While the number of samples
-    changed with each step, that took longer than the products themselves.
-    """
+
+def _blocks(x: Tensor) -> Iterator[slice]:
+    """The last axis of x in parts; on a GPU, in one."""
     samples = x.shape[-1]
-    multiple = max(_ROWS, 2 ** (samples.bit_length() - 1) // 16)
-    return pad(x, (0, -samples % multiple))
+    size = _BLOCK if x.device.type == "cpu" else max(samples, 1)
+    for start in range(0, max(samples, 1), size):
+        yield slice(start, min(start + size, samples))
+
+
+def _filled(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """x with zeros along its last axis, up to `_ROWS`; as it is where products are not in bf16."""
+    if (dtype or x.dtype) != torch.bfloat16:
+        return x
+    return pad(x, (0, -x.shape[-1] % _ROWS))

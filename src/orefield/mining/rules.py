@@ -1,4 +1,4 @@
-"""Which samples earn a backward pass: seven rules behind one function, `select`.
+"""Which samples earn a backward pass: eight rules behind one function, `select`.
 
 `g[i]` is the hardness of sample i (hardness.py), B the number of samples and b the budget
 (budget.py). The rules that look at g never keep a sample of zero hardness: its gradient is zero
@@ -51,6 +51,8 @@ def select(
         keep = keep if visible is None else visible
     elif config.rule == "threshold":
         keep = threshold(finite, config.c, of)
+    elif config.rule == "chance":
+        keep = chance(finite, config.sure, generator, of)
     else:
         budget, b = _budget(config, finite, budget)
         if config.rule == "hsm":
@@ -77,6 +79,18 @@ def threshold(g: Float[Tensor, " samples"], c: float, of: int = 0) -> Bool[Tenso
     The mean is over `of` samples where g lacks some that are not hard at all.
     """
     return g > c * g.sum() / max(of, len(g))
+
+
+def chance(
+    g: Float[Tensor, " samples"], sure: float, generator: torch.Generator | None, of: int = 0
+) -> Bool[Tensor, " samples"]:
+    """Each on its own with probability min(1, g / (sure mean)): a threshold that is drawn.
+
+    Where all are alike it keeps 1 / sure of them, where few carry all of g hardly more than those.
+    The mean is that of `threshold`.
+    """
+    u = torch.rand(g.shape, generator=generator, device=g.device, dtype=g.dtype)
+    return g > u * (sure * g.sum() / max(of, len(g)))
 
 
 def hsm(

@@ -21,6 +21,7 @@ def definition(
     grad: Float[Tensor, "rows 2"],
     mean: Float[Tensor, "rows 2"],
     square: Float[Tensor, "rows 2"],
+    half: Float[Tensor, "rows 2"] | None,
     scale: float,
     bias: float,
 ) -> None:
@@ -33,6 +34,8 @@ def definition(
     mean[touched] += (1 - BETAS[0]) * (g - mean[touched])
     square[touched] += (1 - BETAS[1]) * (g * g - square[touched])
     table[touched] -= scale * mean[touched] / ((square[touched] * bias).sqrt() + EPSILON)
+    if half is not None:
+        half[touched] = table[touched].to(half.dtype)
     grad.zero_()
 
 
@@ -44,17 +47,22 @@ def adam_rows(
     square: Float[Tensor, "rows 2"],
     lr: float,
     step: int,
+    half: Float[Tensor, "rows 2"] | None = None,
 ) -> None:
     """One step, counted from 1, on the rows with a gradient; in place, and clears `grad`.
 
-    Raises ValueError when the four tensors differ in shape.
+    `half` is a working copy of the table in fewer bits: rows that change are written there too.
+    Raises ValueError when the tables differ in shape or do not lie row by row in memory.
     """
-    shapes = {tuple(v.shape) for v in (table, grad, mean, square)}
+    tables = [v for v in (table, grad, mean, square, half) if v is not None]
+    shapes = {tuple(v.shape) for v in tables}
     if len(shapes) != 1 or table.ndim != 2 or step < 1:
-        raise ValueError(f"four tables of one shape and step >= 1 expected, got {shapes}, {step}")
+        raise ValueError(f"tables of one shape and step >= 1 expected, got {shapes}, {step}")
+    if not all(v.is_contiguous() for v in tables):
+        raise ValueError(f"contiguous tables expected, got strides {[v.stride() for v in tables]}")
     scale, bias = lr / (1 - BETAS[0] ** step), 1 / (1 - BETAS[1] ** step)
     twin = pick("adam", table)
     if twin is None:
-        definition(table, grad, mean, square, scale, bias)
+        definition(table, grad, mean, square, half, scale, bias)
     else:
-        twin.adam_rows(table, grad, mean, square, scale, bias, *BETAS, EPSILON)
+        twin.adam_rows(table, grad, mean, square, half, scale, bias, *BETAS, EPSILON)

@@ -127,7 +127,9 @@ def hash_grid_backward(
 ) -> None:
     """Add dL/dtable to `sink`, given dL/dfeatures: scatter each weight times its gradient."""
     twin = pick("hash_grid", sink)
-    if twin is not None:
+    # A GPU's atomic additions come in any order; index_add_ has one where torch is asked for it.
+    ordered = sink.device.type == "cuda" and torch.are_deterministic_algorithms_enabled()
+    if twin is not None and not ordered:
         twin.backward(grad, positions, layout, sink)
         return
     for level in range(len(layout.resolution)):

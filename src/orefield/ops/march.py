@@ -3,8 +3,7 @@
 Sample k of a ray lies at t_k = entry + (k + jitter) dt, where `entry` is the distance at which the
 ray enters the cube, but at least `near`. A sample is kept when it lies inside the cube and its cell
 is occupied. `first` and `limit` march a ray in pieces: at most `limit` samples with k >= first, and
-where the next piece begins. `stop` ends a ray where it is expected to be dark: once the thickness
-of the cells it has samples in adds up to that.
+where the next piece begins.
 """
 
 import torch
@@ -23,7 +22,7 @@ FARTHEST = 8
 def clearance(occupied: Bool[Tensor, "res res res"]) -> UInt8[Tensor, "res res res"]:
     """Cells from each cell to the nearest occupied one, diagonals counting one; 0 if it is itself.
 
-    So a ray may leap over a cube of empty cells, `2 clearance - 1` on each side. At most `FARTHEST`.
+    So a ray may leap over a cube of empty cells, `2 clearance - 1` a side. At most `FARTHEST`.
     Raises ValueError for a grid that is not a cube.
     """
     if occupied.ndim != 3 or len(set(occupied.shape)) != 1:
@@ -61,8 +60,6 @@ def definition(
     jitter: Float[Tensor, " rays"],
     first: Int[Tensor, " rays"],
     limit: int,
-    thickness: Float[Tensor, "res res res"] | None,
-    stop: Float[Tensor, " rays"] | None,
 ) -> tuple[PackedSamples, Int[Tensor, " rays"]]:
     """Every k of every ray at once, in plain torch."""
     res = clear.shape[0]
@@ -72,13 +69,9 @@ def definition(
     points = rays.origins[:, None] + t[..., None] * rays.directions[:, None]
     cell = (points * res).nan_to_num(0, 0, 0).clamp(0, res - 1).long()
     inside = (t < leave[:, None]) & (k >= first[:, None])
-    cell = cell.unbind(-1)
-    hit = inside & (clear[cell] == 0)
-    fits = hit.cumsum(1) <= limit
-    if thickness is not None and stop is not None:
-        passed = torch.where(hit, thickness[cell], 0.0).cumsum(1)
-        fits &= torch.nn.functional.pad(passed, (1, 0))[:, :-1] < stop[:, None]
-    kept, overflow = hit & fits, hit & ~fits
+    hit = inside & (clear[cell.unbind(-1)] == 0)
+    order = hit.cumsum(1)
+    kept, overflow = hit & (order <= limit), hit & (order > limit)
     ray, index = kept.nonzero(as_tuple=True)
     counts = kept.sum(1)
     spans = torch.stack([counts.cumsum(0) - counts, counts], 1).int()
@@ -98,17 +91,12 @@ def march(
     jitter: Float[Tensor, " rays"] | None = None,
     first: Int[Tensor, " rays"] | None = None,
     limit: int = 2**15 - 1,
-    thickness: Float[Tensor, "res res res"] | None = None,
-    stop: Float[Tensor, " rays"] | None = None,
 ) -> tuple[PackedSamples, Int[Tensor, " rays"]]:
     """Samples in occupied cells, and per ray the k at which to go on (ENDED when there is none).
 
     `clear` is the grid's `clearance`. `jitter` lies in [0, 1) and defaults to bin centres, 0.5;
-    `first` defaults to 0. `thickness` is that of a step in each cell, not negative; it and `stop`
-    come together or not at all. Raises ValueError for dt <= 0, limit < 1 or one without the other.
+    `first` defaults to 0. Raises ValueError for dt <= 0 or limit < 1.
     """
-    if (thickness is None) != (stop is None):
-        raise ValueError("thickness and stop must be given together")
     if dt <= 0 or limit < 1:
         raise ValueError(f"dt must be positive and limit at least 1, got {dt} and {limit}")
     device = rays.origins.device
@@ -117,5 +105,5 @@ def march(
     entry, leave = entry_and_exit(rays, near)
     twin = pick("march", rays.origins)
     run = definition if twin is None else twin.march
-    samples, following = run(rays, entry, leave, clear, dt, jitter, first, limit, thickness, stop)
+    samples, following = run(rays, entry, leave, clear, dt, jitter, first, limit)
     return samples, following

@@ -14,7 +14,7 @@ from orefield.ops.backend import pick
 from orefield.ops.composite import LARGEST_LOG_DENSITY
 
 DARK = 1e-4
-"""Rays end where less than this share of their light is left (instant-ngp and nerfacc do so too)."""
+"""Rays end where less of their light is left (Müller et al. 2022, appendix E.2)."""
 
 
 class Visibility(NamedTuple):

@@ -13,15 +13,10 @@ from torch import Tensor
 
 from orefield.config import SamplerConfig
 from orefield.errors import OrefieldError
-from orefield.ops.march import ENDED, clearance, march
+from orefield.ops.march import clearance, march
 from orefield.types import Density, PackedSamples, Rays
 
 _CHUNK = 65_536
-_STOP = 46.0
-"""Optical thickness at which the grid expects a ray to be dark: ten times that of 1 % of the light,
-because a cell's decaying maximum is far above what most of its points hold."""
-_PROBES = 1 / 16
-"""Share of the rays that go on regardless, so that what was expected wrongly is found out."""
 
 
 class OccupancySampler:
@@ -43,12 +38,12 @@ class OccupancySampler:
         self.dt = math.sqrt(3) / config.steps
         shape = (config.resolution,) * 3
         self.seen = torch.ones(shape, dtype=torch.bool) if seen is None else seen
-        self.densities = torch.zeros(shape)
+        self.densities = torch.zeros_like(self.seen, dtype=torch.float32)
         self.occupy(self.seen.clone())
 
     def __call__(self, rays: Rays, generator: torch.Generator | None) -> PackedSamples:
         """Every sample of every ray; jittered when a generator is given."""
-        jitter = None if generator is None else torch.rand(len(rays), generator=generator)
+        jitter = None if generator is None else _random(generator, len(rays))
         return march(rays, self.clear, self.dt, self.near, jitter)[0]
 
     def piece(
@@ -60,16 +55,6 @@ class OccupancySampler:
     ) -> tuple[PackedSamples, Int[Tensor, " rays"]]:
         """At most `limit` samples per ray from number `first`, and where to go on (see `march`)."""
         return march(rays, self.clear, self.dt, self.near, jitter, first, limit)
-
-    def front(
-        self, rays: Rays, generator: torch.Generator
-    ) -> tuple[PackedSamples, Bool[Tensor, " rays"]]:
-        """Jittered samples up to where the grid expects each ray to be dark, and which were cut."""
-        chance = torch.rand(2, len(rays), generator=generator)
-        stop = torch.where(chance[1] < _PROBES, torch.inf, _STOP)
-        grid = self.clear, self.dt, self.near
-        samples, going = march(rays, *grid, chance[0], thickness=self.thickness, stop=stop)
-        return samples, going != ENDED
 
     def update(self, step: int, density: Density, generator: torch.Generator) -> None:
         """Refresh the grid when `step` is due; steps count from 0."""
@@ -84,7 +69,7 @@ class OccupancySampler:
         grid = self.densities.view(-1).mul_(self.config.decay)
         for part in cells.split(_CHUNK):
             index = torch.stack([part // res**2, part // res % res, part % res])
-            points = (index + torch.rand(3, len(part), generator=generator)) / res
+            points = (index + _random(generator, 3, len(part))) / res
             # A density that is not a number would stay in the maximum for good.
             grid[part] = torch.maximum(grid[part], density(points).nan_to_num(0.0))
         mean = float(grid.mean()) * self.dt
@@ -106,23 +91,37 @@ class OccupancySampler:
         for name, own in self.state().items():
             if name not in state or state[name].shape != own.shape:
                 raise ValueError(f"sampler state: {name!r} must be {list(own.shape)}")
-        self.densities = state["densities"].float().clone()
-        self.seen = state["seen"].bool().clone()
-        self.occupy(state["occupied"].bool().clone())
+        on = self.seen.device
+        self.densities = state["densities"].to(on, torch.float32, copy=True)
+        self.seen = state["seen"].to(on, torch.bool, copy=True)
+        self.occupy(state["occupied"].to(on, torch.bool, copy=True))
 
     def occupy(self, occupied: Bool[Tensor, "res res res"]) -> None:
         """Set the occupied cells, and what follows from them for marching."""
         self.occupied, self.clear = occupied, clearance(occupied)
-        self.thickness = self.densities * self.dt
+
+    def to(self, device: torch.device) -> "OccupancySampler":
+        """This sampler, with its grid on another device."""
+        self.seen, self.densities = self.seen.to(device), self.densities.to(device)
+        self.occupied, self.clear = self.occupied.to(device), self.clear.to(device)
+        return self
 
     def _due(self, everything: bool, generator: torch.Generator) -> Int[Tensor, " cells"]:
         seen = self.seen.view(-1).nonzero()[:, 0]
         if everything:
             return seen
         quarter = max(len(seen) // 4, 1)
-        anywhere = seen[torch.randint(len(seen), (quarter,), generator=generator)]
+        anywhere = seen[_drawn(generator, len(seen), quarter)]
         occupied = self.occupied.view(-1).nonzero()[:, 0]
         if len(occupied) > quarter:
-            occupied = occupied[torch.randint(len(occupied), (quarter,), generator=generator)]
+            occupied = occupied[_drawn(generator, len(occupied), quarter)]
         due: Tensor = torch.cat([anywhere, occupied]).unique()
         return due
+
+
+def _random(generator: torch.Generator, *shape: int) -> Tensor:
+    return torch.rand(shape, generator=generator, device=generator.device)
+
+
+def _drawn(generator: torch.Generator, below: int, number: int) -> Int[Tensor, " number"]:
+    return torch.randint(below, (number,), generator=generator, device=generator.device)

@@ -6,15 +6,20 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from orefield.cameras import Camera
+from orefield.cameras import Camera, border_directions
+
+_PER_SIDE = 65
+"""Places on each side of a picture where a lens may bend its border outward."""
 
 
 def seen_cells(
     cameras: Iterable[tuple[Camera, Float[Tensor, "3 4"]]], resolution: int, near: float
 ) -> Bool[Tensor, "res res res"]:
-    """Cells whose surrounding ball meets some camera's pyramid of view beyond distance `near`.
+    """Cells whose surrounding ball meets what some camera sees beyond distance `near`.
 
-    Poses are camera to scene, OpenCV axes, in units of the cube.
+    What a perspective lens sees is taken as the pyramid round its picture, what a fisheye sees as
+    the cone round it, and an equirectangular picture as all round: never less than they see. Poses
+    are camera to scene, OpenCV axes, in units of the cube.
     """
     axis = (torch.arange(resolution) + 0.5) / resolution
     centres = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1).view(-1, 3)
@@ -23,18 +28,33 @@ def seen_cells(
     for camera, pose in cameras:
         left = (~seen).nonzero()[:, 0]
         local = (centres[left] - pose[:, 3]) @ pose[:, :3]
-        inside = (local[:, 2] > -reach) & (local.norm(dim=1) > near - reach)
-        # The pyramid's sides, facing inward. Distortion bends rays by less than a cell or two.
-        for normal in _sides(camera):
-            inside &= local @ normal > -reach
+        inside = _in_view(camera, local, reach) & (local.norm(dim=1) > near - reach)
         seen[left[inside]] = True
     return seen.view(resolution, resolution, resolution)
 
 
+def _in_view(camera: Camera, local: Float[Tensor, "n 3"], reach: float) -> Bool[Tensor, " n"]:
+    """Which balls of radius `reach` about points in camera axes a camera may see."""
+    if camera.lens == "equirectangular":
+        return torch.ones(len(local), dtype=torch.bool)
+    if camera.lens == "fisheye":
+        widest = float(border_directions(camera, _PER_SIDE)[:, 2].clamp(-1, 1).acos().amax())
+        distance = local.norm(dim=1)
+        angle = torch.atan2(local[:, :2].norm(dim=1), local[:, 2])
+        margin = torch.asin((reach / distance.clamp(min=reach)).clamp(max=1))
+        near_cone: Tensor = (distance <= reach) | (angle - margin <= widest)
+        return near_cone
+    inside = local[:, 2] > -reach
+    for normal in _sides(camera):  # facing inward
+        inside &= local @ normal > -reach
+    return inside
+
+
 def _sides(camera: Camera) -> Float[Tensor, "4 3"]:
-    """Unit normals of the planes through the camera and an edge of its image, facing inward."""
-    left, right = -camera.cx / camera.fx, (camera.width - camera.cx) / camera.fx
-    top, bottom = -camera.cy / camera.fy, (camera.height - camera.cy) / camera.fy
+    """Unit normals of the planes through the camera and round its picture, facing inward."""
+    border = border_directions(camera, _PER_SIDE)
+    plane = border[:, :2] / border[:, 2:]
+    (left, top), (right, bottom) = plane.amin(0).tolist(), plane.amax(0).tolist()
     planes = [(1.0, 0.0, -left), (-1.0, 0.0, right), (0.0, 1.0, -top), (0.0, -1.0, bottom)]
     normals = torch.tensor(planes)
     unit: Tensor = normals / normals.norm(dim=1, keepdim=True)

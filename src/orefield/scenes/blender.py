@@ -6,6 +6,7 @@ Each file holds `camera_angle_x`, the horizontal field of view in radians, and `
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from jaxtyping import Float, UInt8
@@ -13,36 +14,40 @@ from PIL import Image
 from torch import Tensor
 
 from orefield.cameras import Camera
+from orefield.config import SceneConfig
 from orefield.scenes.frames import focal_length, frame_pose, present_frames, refuse_mixed_sizes
 from orefield.scenes.images import image_size
 from orefield.scenes.record import read_json
-from orefield.scenes.shots import Listing, Shot, hold_out, is_file
+from orefield.scenes.shots import Folder, Listing, Shot, hold_out, is_file, naming
 
 TRAIN = "transforms_train.json"
 TESTS = ("transforms_test.json", "transforms_val.json")
 
 
-def list_blender(folder: Path, holdout: int) -> Listing:
+def list_blender(folder: Folder, config: SceneConfig) -> Listing:
     """The official split; validation views stand in for missing test views, held-out ones for both.
 
     Raises SceneError naming file and field.
     """
-    train = _list_split(folder / TRAIN)
+    train = _list_split(folder, TRAIN)
     for name in TESTS:
-        if is_file(folder / name):
+        if is_file(folder.path / name):
             split = "official" if name == TESTS[0] else "official, val as test"
-            return Listing(train, _list_split(folder / name), split)
-    return hold_out(train, holdout)
+            return Listing(train, _list_split(folder, name), split, config.downscale)
+    held_out = hold_out(train, config.holdout)
+    return replace(held_out, downscale=config.downscale)
 
 
-def _list_split(file: Path) -> list[Shot]:
+def _list_split(folder: Folder, name: str) -> list[Shot]:
     """The photographs of one file, which share one camera."""
+    file = folder.inside(folder.path / name)
     root = read_json(file)
     shots: list[Shot] = []
-    for frame, path in present_frames(file, root.records("frames")):
+    for frame, path in present_frames(folder, file, root.records("frames")):
         width, height = image_size(path)
         focal = focal_length(root, "camera_angle_x", width)
-        camera = Camera(width, height, focal, focal, width / 2, height / 2)
+        with naming(f"{root.where}: camera_angle_x"):
+            camera = Camera(width, height, focal, focal, width / 2, height / 2)
         shots.append(Shot(frame.text("file_path"), path, None, camera, frame_pose(frame)))
     refuse_mixed_sizes(file, shots)
     return shots

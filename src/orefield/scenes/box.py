@@ -1,14 +1,18 @@
-"""The scene's box, found from the cameras alone, and the distance before which nothing is sampled.
+"""The scene's box, and the distance before which nothing is sampled.
 
-Three rules, chosen by what the capture shows; all lengths are in the coordinates of the files:
+Four rules, chosen by what the capture shows; all lengths are in the coordinates of the files:
 
-1. *Forward-facing* (optical axes nearly parallel, near and far bounds known): the smallest cube
+1. *A ball given by the files* (DTU): the cube round it.
+2. *Forward-facing* (optical axes nearly parallel, near and far bounds known): the smallest cube
    round the cameras' frusta between their bounds.
-2. *An object cut out* (cameras look at a common place, photographs have alpha or masks): the cube
+3. *An object cut out* (cameras look at a common place, photographs have alpha or masks): the cube
    centred at the focus, the point nearest to all optical axes, and a little wider than the widest
    picture is there. An object that is seen whole fits, also when the cameras aim beside it.
-3. *A place* (the same without alpha): the cube centred at the focus that reaches as far as the
-   farthest camera, because opaque photographs also show what lies behind the subject.
+4. *A place* (the same without alpha): the cube centred at the focus that reaches as far as the
+   farthest camera, because opaque photographs also show what lies behind the subject. Where points
+   on surfaces are known: the smallest cube round all cameras and most of the points.
+
+Points also stand in for bounds: those in a camera's view, less a few at either end.
 """
 
 from collections.abc import Sequence
@@ -18,7 +22,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from orefield.cameras import Camera, pixel_directions
+from orefield.cameras import Camera, border_directions, pixel_directions, project
 from orefield.scenes.shots import Shot
 from orefield.types import SceneError
 
@@ -30,6 +34,18 @@ NEAR_BOUND = 0.9
 """With known bounds, nothing is sampled nearer than this share of the nearest."""
 NEAR_FOCUS = 0.2
 """Otherwise, nothing nearer than this share of the nearest camera's distance from the focus."""
+
+
+POINTS_KEPT = (0.05, 0.95)
+"""A place holds the points between these quantiles along each axis: the rest are far or wrong."""
+POINTS_REACH = 4.0
+"""A place never reaches farther than this many times the farthest camera: the rest is sky."""
+DEPTHS_KEPT = (0.01, 0.99)
+"""Quantiles of the depths of points in view that stand for bounds."""
+NEAR_POINTS = 0.5
+"""Nothing is sampled nearer than this share of the nearest such depth: points miss bare walls."""
+MOST_POINTS = 50_000
+"""Points looked at per camera; quantiles of more are the same."""
 
 
 @dataclass(frozen=True)
@@ -50,34 +66,100 @@ class Box:
         return matrix
 
 
-def find_box(shots: Sequence[Shot], opaque: bool) -> Box:
+def find_box(
+    shots: Sequence[Shot],
+    opaque: bool,
+    points: Float[Tensor, "points 3"] | None = None,
+    ball: tuple[Float[Tensor, "3"], float] | None = None,
+) -> Box:
     """The box of a capture; `opaque` tells that no photograph has a transparent pixel.
 
-    Raises SceneError when the cameras look at no common place and no bounds are known.
+    `points` lie on surfaces, `ball` is a centre and a radius. Raises SceneError when the cameras
+    look at no common place and no bounds are known, and for a capture without any extent.
     """
+    positions = torch.stack([shot.pose[:, 3] for shot in shots])
+    if ball is not None:
+        centre, radius = ball
+        box = Box(centre, radius, NEAR_FOCUS * float((positions - centre).norm(dim=1).min()))
+    else:
+        if points is not None:
+            points = points[:: len(points) // MOST_POINTS + 1]
+        box = _box_from_cameras(shots, opaque, points)
+    # Also refuses what float32 would make nothing or infinite.
+    if not (1e-12 < box.half < 1e15 and bool((box.centre.abs() < 1e6 * box.half).all())):
+        raise SceneError(
+            f"{shots[0].image.parent}: no scene box: it would have half size {box.half:.3g} round "
+            f"{box.centre.tolist()}; expected cameras in different places"
+        )
+    return box
+
+
+def _box_from_cameras(
+    shots: Sequence[Shot], opaque: bool, points: Float[Tensor, "points 3"] | None
+) -> Box:
     poses = torch.stack([shot.pose for shot in shots])
     positions, axes = poses[:, :, 3], poses[:, :, 2]
-    bounds = [shot.bounds for shot in shots if shot.bounds is not None]
-    bounded = len(bounds) == len(shots)
+    known = {i: b for i, shot in enumerate(shots) if (b := shot.bounds or _depths(shot, points))}
+    # Points may leave a few cameras out, which look at bare walls.
+    bounded = len(known) == len(shots) or (points is not None and 2 * len(known) > len(shots))
+    given = all(shot.bounds for shot in shots)
     parallel = float(axes.mean(0).norm()) > PARALLEL
     focus = None if bounded and parallel else common_focus(positions, axes)
     if focus is not None:
         away = (positions - focus).norm(dim=1)
-        spans = away * away.new_tensor([_widest_slope(shot.camera) for shot in shots])
-        half = float(away.max()) if opaque else OBJECT_MARGIN * float(spans.max())
         near = NEAR_FOCUS * float(away.min())
+        if not opaque:
+            spans = away * away.new_tensor([_widest_slope(shot.camera) for shot in shots])
+            half = OBJECT_MARGIN * float(spans.max())
+        elif bounded and not given:
+            assert points is not None
+            focus, half = _place(positions, points, focus, POINTS_REACH * float(away.max()))
+            near = NEAR_POINTS * min(nearest for nearest, _ in known.values())
+        else:
+            half = float(away.max())
     elif bounded:
-        corners = torch.cat([_frustum(shot) for shot in shots])
+        corners = torch.cat([_frustum(shots[i], bounds) for i, bounds in known.items()])
         low, high = corners.min(0).values, corners.max(0).values
-        focus, half, near = (low + high) / 2, float((high - low).max()) / 2, 0.0
+        focus, half = (low + high) / 2, float((high - low).max()) / 2
+        near = NEAR_POINTS * min(nearest for nearest, _ in known.values())
     else:
         raise SceneError(
             f"{shots[0].image.parent}: no scene box: the {len(shots)} training cameras look at no "
             "common place, and no near and far bounds are given (as in poses_bounds.npy)"
         )
-    if bounded:
-        near = NEAR_BOUND * min(nearest for nearest, _ in bounds)
+    if given:
+        near = NEAR_BOUND * min(nearest for nearest, _ in known.values())
     return Box(focus, half, near)
+
+
+def _place(
+    positions: Float[Tensor, "cameras 3"],
+    points: Float[Tensor, "points 3"],
+    focus: Float[Tensor, "3"],
+    reach: float,
+) -> tuple[Float[Tensor, "3"], float]:
+    """Centre and half size of a cube round all cameras and most points, not far from the focus."""
+    quantiles = points.new_tensor(POINTS_KEPT)
+    most = torch.quantile(points, quantiles, dim=0).clamp(focus - reach, focus + reach)
+    corners = torch.cat((positions, most))
+    low, high = corners.min(0).values, corners.max(0).values
+    return (low + high) / 2, float((high - low).max()) / 2
+
+
+def _depths(shot: Shot, points: Float[Tensor, "points 3"] | None) -> tuple[float, float] | None:
+    """Depths between which most points in view lie; None for fewer than ten points."""
+    if points is None:
+        return None
+    local = (points - shot.pose[:, 3]) @ shot.pose[:, :3]
+    pixels = project(shot.camera, local)
+    size = pixels.new_tensor([shot.camera.width, shot.camera.height])
+    seen = ((pixels >= 0) & (pixels <= size)).all(1)
+    if int(seen.sum()) < 10:
+        return None
+    straight = shot.camera.lens == "perspective"
+    depths = local[seen, 2] if straight else local[seen].norm(dim=1)
+    nearest, farthest = torch.quantile(depths, depths.new_tensor(DEPTHS_KEPT)).tolist()
+    return (nearest, farthest) if 0 < nearest < farthest else None
 
 
 def common_focus(
@@ -100,8 +182,10 @@ def common_focus(
     return focus if bool(ahead.median() > 0) else None
 
 
-def _picture_corners(camera: Camera) -> Float[Tensor, "4 3"]:
-    """Camera coordinates, at depth 1, of the picture's corners."""
+def _picture_corners(camera: Camera) -> Float[Tensor, "n 3"]:
+    """Camera coordinates, at depth 1, of the picture's corners; at distance 1 for a wide lens."""
+    if camera.lens != "perspective":
+        return torch.cat((border_directions(camera, 5), torch.tensor([[0.0, 0.0, 1.0]]).double()))
     width, height = camera.width, camera.height
     pixels = torch.tensor([[0, 0], [width, 0], [0, height], [width, height]], dtype=torch.float64)
     directions = pixel_directions(camera, pixels)
@@ -109,12 +193,18 @@ def _picture_corners(camera: Camera) -> Float[Tensor, "4 3"]:
 
 
 def _widest_slope(camera: Camera) -> float:
-    """Half the extent, at depth 1, of the picture's longer side."""
-    return float(_picture_corners(camera)[:, :2].abs().max())
+    """Half the extent, at depth 1, of the picture's longer side.
+
+    At most 1 for a wide lens: an object that is seen from outside does not reach the camera.
+    """
+    if camera.lens == "perspective":
+        return float(_picture_corners(camera)[:, :2].abs().max())
+    x, y, z = border_directions(camera, 5).unbind(1)
+    slopes = torch.maximum(x.abs(), y.abs()) / z.clamp(min=1e-6)
+    return min(float(slopes.max()), 1.0)
 
 
-def _frustum(shot: Shot) -> Float[Tensor, "8 3"]:
-    """Corners of what a camera sees between its bounds, in the coordinates of the files."""
-    assert shot.bounds is not None
-    corners = torch.cat([depth * _picture_corners(shot.camera) for depth in shot.bounds])
+def _frustum(shot: Shot, bounds: tuple[float, float]) -> Float[Tensor, "n 3"]:
+    """Corners of what a camera sees between two depths, in the coordinates of the files."""
+    corners = torch.cat([depth * _picture_corners(shot.camera) for depth in bounds])
     return corners @ shot.pose[:, :3].T + shot.pose[:, 3]

@@ -9,25 +9,43 @@ from torch import Tensor
 
 from orefield.scenes.poses import from_opengl, rigid
 from orefield.scenes.record import Record
-from orefield.scenes.shots import Shot, inside, is_file, report_missing
+from orefield.scenes.shots import Folder, Shot, is_file, report_missing
 from orefield.types import SceneError
 
 ENDINGS = ("", ".png", ".jpg", ".jpeg")
 """What may be missing at the end of a `file_path`."""
 
 
-def present_frames(file: Path, frames: Sequence[Record]) -> list[tuple[Record, Path]]:
+def present_frames(
+    folder: Folder, file: Path, frames: Sequence[Record]
+) -> list[tuple[Record, Path]]:
     """The frames whose photograph is there, with its path; the others are named in one warning."""
-    found = [(frame, _find(file.parent, frame)) for frame in frames]
+    found = [(frame, _find(folder, frame)) for frame in frames]
     missing = [frame.text("file_path") for frame, path in found if path is None]
     report_missing(str(file), missing, len(frames))
     return [(frame, path) for frame, path in found if path is not None]
 
 
-def _find(folder: Path, frame: Record) -> Path | None:
-    path = inside(folder, frame.text("file_path"), f"{frame.where}.file_path")
-    candidates = (path.with_name(path.name + ending) for ending in ENDINGS)
-    return next((candidate for candidate in candidates if is_file(candidate)), None)
+def _find(folder: Folder, frame: Record) -> Path | None:
+    path = folder.named(frame.text("file_path"), f"{frame.where}.file_path")
+    for ending in ENDINGS:
+        candidate = path.with_name(path.name + ending)
+        if is_file(candidate):
+            return folder.inside(candidate)
+    return None
+
+
+def named_file(folder: Folder, frame: Record, field: str) -> Path | None:
+    """The file that a frame names besides its photograph; None without the field.
+
+    Raises SceneError for a file that is not there.
+    """
+    if not frame.has(field):
+        return None
+    path = folder.named(frame.text(field), f"{frame.where}.{field}")
+    if not is_file(path):
+        raise frame.wrong(field, "the path of a file that is there")
+    return folder.inside(path)
 
 
 def frame_pose(frame: Record) -> Float[Tensor, "3 4"]:

@@ -1,51 +1,73 @@
-"""Photographs as arrays: RGBA bytes, upright, reduced by whole numbers, masks turned into alpha."""
+"""Photographs as arrays: RGBA bytes, reduced by whole numbers, masks in or beside alpha."""
 
 import os
+import struct
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Bool, Float, UInt8
 from PIL import Image, ImageChops, ImageOps
 from torch import Tensor
 
+from orefield.cameras import Camera
+from orefield.config import SceneConfig
+from orefield.scenes.depths import read_depth
 from orefield.scenes.shots import Shot
 from orefield.types import SceneError
 
 ORIENTATION = 0x0112  # the EXIF tag; values 5 to 8 lie on their side
+# What Pillow's decoders and its EXIF reader raise for damaged files.
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, struct.error)
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """Width and height of the upright photograph, from the head of its file."""
+Side = Literal["white", "black"]
+
+
+class Photograph(NamedTuple):
+    """What belongs to one photograph, at the size it is used in."""
+
+    image: UInt8[Tensor, "height width 4"]
+    valid: Bool[Tensor, "height width"] | None
+    """Pixels that no mask tells to ignore; None where that is all of them."""
+    depth: Float[Tensor, "height width"] | None
+    """Distance along the ray in the coordinates of the files, 0 where unknown."""
+
+
+def image_size(path: Path, upright: bool = True) -> tuple[int, int]:
+    """Width and height of the photograph, from the head of its file.
+
+    `upright` turns it as its EXIF data say.
+    """
     with _opened(path) as image:
         width, height = image.size
-        return (height, width) if _orientation(image) >= 5 else (width, height)
+        return (height, width) if upright and _orientation(image) >= 5 else (width, height)
 
 
 def read_image(
-    path: Path, mask: Path | None = None, downscale: int = 1
+    path: Path,
+    mask: Path | None = None,
+    downscale: int = 1,
+    keeps: Side = "white",
+    upright: bool = True,
 ) -> UInt8[Tensor, "height width 4"]:
     """A photograph as RGBA with straight alpha, 255 where it is opaque.
 
-    The alpha of the file and a mask (its first channel, white is kept) multiply. Downscaling
-    averages squares of pixels, weighting colours by alpha; rows and columns that fill no square are
-    cut off. Of 16 bits the upper 8 are kept. Raises SceneError, naming the file, for a file that
-    cannot be decoded, a mask of another size, and an image smaller than one square.
+    The alpha of the file and a mask (its first channel, of which one side is kept) multiply.
+    Downscaling averages squares of pixels, weighting colours by alpha; rows and columns that fill
+    no square are cut off. Of 16 bits the upper 8 are kept. Raises SceneError, naming the file, for
+    a file that cannot be decoded, a mask of another size, and an image smaller than one square.
     """
     with _opened(path) as opened:
-        image = _rgba(_upright(opened), path)
+        image = _rgba(_turned(opened, upright), path)
     if mask is not None:
-        with _opened(mask) as opened:
-            visible = _rgba(_upright(opened), mask).getchannel(0)
-        if visible.size != image.size:
-            raise SceneError(
-                f"{mask}: is {_by(visible.size)} pixels, expected {_by(image.size)} "
-                f"as its image {path.name}"
-            )
+        visible = _mask(mask, keeps, upright)
+        _check_mask(mask, visible.size, path, image.size)
         image.putalpha(ImageChops.multiply(image.getchannel("A"), visible))
     if downscale > 1:
         _check_downscale(path, image.size, downscale)
@@ -54,31 +76,48 @@ def read_image(
     return torch.from_numpy(np.array(image))
 
 
-def read_images(shots: Sequence[Shot], downscale: int = 1) -> list[UInt8[Tensor, "height width 4"]]:
+def read_valid(shot: Shot, downscale: int, keeps: Side) -> Bool[Tensor, "height width"] | None:
+    """The pixels that a shot's mask does not tell to ignore, in whole or in part.
+
+    None without a mask, and where it ignores nothing.
+    """
+    if shot.mask is None:
+        return None
+    kept = _mask(shot.mask, keeps, shot.upright)
+    _check_mask(shot.mask, kept.size, shot.image, (shot.camera.width, shot.camera.height))
+    width, height = (size // downscale for size in kept.size)
+    squares = np.asarray(kept)[: height * downscale, : width * downscale] >= 128
+    valid = squares.reshape(height, downscale, width, downscale).all((1, 3))
+    return None if valid.all() else torch.from_numpy(valid)
+
+
+def read_photographs(
+    shots: Sequence[Shot], downscale: int, config: SceneConfig
+) -> list[Photograph]:
     """All photographs, read by a few threads into one block, which a pixel bank need not copy.
 
-    Raises SceneError where `read_image` does.
+    `downscale` is what their folder leaves to do. Raises SceneError where `read_image` does.
     """
     for shot in shots:
         _check_downscale(shot.image, (shot.camera.width, shot.camera.height), downscale)
     cameras = [shot.camera.rescaled(1 / downscale) for shot in shots]
     ends = list(accumulate((camera.width * camera.height for camera in cameras), initial=0))
     block = torch.empty((ends[-1], 4), dtype=torch.uint8)
-    images = [
-        block[start:end].view(camera.height, camera.width, 4)
-        for start, end, camera in zip(ends, ends[1:], cameras, strict=False)
-    ]
+    ignore = config.masks == "ignore"
 
-    def fill(shot: Shot, image: UInt8[Tensor, "height width 4"]) -> None:
-        photograph = read_image(shot.image, shot.mask, downscale)
+    def read(shot: Shot, camera: Camera, start: int, end: int) -> Photograph:
+        image = block[start:end].view(camera.height, camera.width, 4)
+        mask = None if ignore else shot.mask
+        photograph = read_image(shot.image, mask, downscale, config.mask_keeps, shot.upright)
         # Every reader takes the camera's size from the file's head.
         assert photograph.shape == image.shape, shot.image
         image.copy_(photograph)
+        valid = read_valid(shot, downscale, config.mask_keeps) if ignore else None
+        depth = None if shot.depth is None else read_depth(shot.depth, camera)
+        return Photograph(image, valid, depth)
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # Pillow decodes without the GIL
-        for _ in pool.map(fill, shots, images):
-            pass
-    return images
+        return list(pool.map(read, shots, cameras, ends, ends[1:]))
 
 
 @contextmanager
@@ -89,8 +128,9 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             yield image
     except SceneError:
         raise
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise SceneError(f"{path}: cannot be read as an image ({error})") from error
+    except (*_BROKEN, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        reason = " ".join(str(error).split())
+        raise SceneError(f"{path}: cannot be read as an image ({reason})") from error
 
 
 def _orientation(image: Image.Image) -> int:
@@ -100,8 +140,15 @@ def _orientation(image: Image.Image) -> int:
     return int(image.getexif().get(ORIENTATION, 1))
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    return image if _orientation(image) == 1 else ImageOps.exif_transpose(image)
+def _turned(image: Image.Image, upright: bool) -> Image.Image:
+    return ImageOps.exif_transpose(image) if upright and _orientation(image) != 1 else image
+
+
+def _mask(path: Path, keeps: Side, upright: bool) -> Image.Image:
+    """A mask, 255 where it keeps."""
+    with _opened(path) as opened:
+        mask = _rgba(_turned(opened, upright), path).getchannel(0)
+    return ImageChops.invert(mask) if keeps == "black" else mask
 
 
 def _rgba(image: Image.Image, path: Path) -> Image.Image:
@@ -112,6 +159,13 @@ def _rgba(image: Image.Image, path: Path) -> Image.Image:
     if "A" not in image.mode and "a" not in image.mode and "transparency" not in image.info:
         image = image.convert("RGB")
     return image.convert("RGBA")
+
+
+def _check_mask(mask: Path, size: tuple[int, int], image: Path, expected: tuple[int, int]) -> None:
+    if size != expected:
+        raise SceneError(
+            f"{mask}: is {_by(size)} pixels, expected {_by(expected)} as its image {image.name}"
+        )
 
 
 def _check_downscale(path: Path, size: tuple[int, int], downscale: int) -> None:

@@ -1,7 +1,8 @@
 """All training pixels in one block of bytes, and random batches of them with their rays.
 
-Every training step draws here, so whatever can be computed once per scene is: a matrix per view
-takes a pixel straight to its direction, and a distorting lens has a table of undistorted pixels.
+Every training step draws here, so whatever can be computed once per scene is: for pinhole cameras
+a matrix per view takes a pixel straight to its direction, other lenses have a table of directions,
+and pixels that masks ignore are left out by an index.
 """
 
 from collections.abc import Sequence
@@ -11,19 +12,23 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from orefield.cameras import Camera, pixel_centres, pixel_directions, undistort
+from orefield.cameras import Camera, pixel_centres, pixel_directions
+from orefield.cameras.lenses import to_directions
 from orefield.scenes.scene import View
 from orefield.types import Rays
 
 TABLE_BYTES = 64 * 2**20
-"""Most memory spent on undistorted pixels; a shared camera of half a megapixel needs 4 MB."""
+"""Most memory spent on directions; a shared camera of half a megapixel needs 6 MB."""
 
 
 class PixelBank:
-    """Draws training rays and their colours uniformly over all pixels of all views."""
+    """Draws training rays and their colours uniformly over all valid pixels of all views."""
 
     def __init__(self, views: Sequence[View], device: str | torch.device = "cpu") -> None:
-        """Lay out the pixels of `views`, at least one (ValueError), in memory of `device`."""
+        """Lay out the pixels of `views` in memory of `device`.
+
+        Raises ValueError for no view, and for views without a valid pixel.
+        """
         if not views:
             raise ValueError("a pixel bank needs at least one view")
         cameras = [view.camera for view in views]
@@ -34,18 +39,20 @@ class PixelBank:
         self._widths = torch.tensor([camera.width for camera in cameras], device=device)
         shapes = {(camera.width, camera.height) for camera in cameras}
         self._shape = shapes.pop() if len(shapes) == 1 else None
-        distorted = any(camera.distorted for camera in cameras)
-        self._lens = _Lens(cameras, self._starts) if distorted else None
-        # A row per view: three columns that take (x, y, 1) to a direction, then the position.
+        self._valid = _valid_pixels(views, sizes, device)
+        straight = all(camera.straight for camera in cameras)
+        self._lenses = None if straight else _Lenses(cameras, self._starts)
+        # A row per view: three columns that take (x, y, 1), or a direction in camera axes, to a
+        # direction in the scene; then the position.
         poses = torch.stack([view.pose for view in views])
-        if self._lens is None:
+        if straight:
             turns = poses[:, :, :3] @ _inverse_intrinsics(cameras)
             poses = torch.cat((turns, poses[:, :, 3:]), dim=2)
         self._columns = poses.transpose(1, 2).reshape(-1, 12).to(device)
 
     def __len__(self) -> int:
-        """Number of pixels."""
-        return self._words.shape[0]
+        """Number of valid pixels."""
+        return self._words.shape[0] if self._valid is None else self._valid.shape[0]
 
     def sample(self, n: int, generator: torch.Generator) -> tuple[Rays, Float[Tensor, "n 4"]]:
         """Draw `n` pixels with replacement.
@@ -54,11 +61,15 @@ class PixelBank:
         straight alpha. The generator lives on the bank's device.
         """
         pixel = torch.randint(len(self), (n,), generator=generator, device=self._words.device)
+        if self._valid is not None:
+            pixel = self._valid.index_select(0, pixel).long()
         view, x, y = self._locate(pixel)
-        if self._lens is not None:
-            x, y = self._lens.plane(pixel, view, x, y)
         columns = self._columns.index_select(0, view)
-        directions = columns[:, 0:3] * x[:, None] + columns[:, 3:6] * y[:, None] + columns[:, 6:9]
+        ahead = columns[:, 6:9]
+        if self._lenses is not None:
+            x, y, z = self._lenses.directions(pixel, view, x, y).unbind(1)
+            ahead = ahead * z[:, None]
+        directions = columns[:, 0:3] * x[:, None] + columns[:, 3:6] * y[:, None] + ahead
         directions /= (directions * directions).sum(1, keepdim=True).sqrt()
         rgba = self._words.index_select(0, pixel)[:, None].view(torch.uint8).float().mul_(1 / 255)
         return Rays(columns[:, 9:].contiguous(), directions), rgba
@@ -78,41 +89,63 @@ class PixelBank:
         return view, within - line * widths + 0.5, line + 0.5
 
 
-class _Lens:
-    """Plane coordinates of pixels behind distorting lenses, from a table unless that were large."""
+class _Lenses:
+    """Directions of pixels in camera axes, from a table unless that were large."""
 
     def __init__(self, cameras: Sequence[Camera], starts: Int[Tensor, " views"]) -> None:
         device = starts.device
         different = list(dict.fromkeys(cameras))
         sizes = [camera.width * camera.height for camera in different]
-        self._table: Float[Tensor, "pixels 2"] | None = None
-        if 8 * sum(sizes) <= TABLE_BYTES:
-            self._table = torch.cat([_undistorted(camera) for camera in different]).to(device)
+        self._table: Float[Tensor, "pixels 3"] | None = None
+        if 12 * sum(sizes) <= TABLE_BYTES:
+            self._table = torch.cat([_directions(camera) for camera in different]).to(device)
         tables = dict(zip(different, accumulate(sizes, initial=0), strict=False))
         self._shift = torch.tensor([tables[camera] for camera in cameras], device=device) - starts
         self._focal = torch.tensor([(camera.fx, camera.fy) for camera in cameras], device=device)
         self._centre = torch.tensor([(camera.cx, camera.cy) for camera in cameras], device=device)
-        self._coefficients = torch.tensor([camera.distortion for camera in cameras], device=device)
+        self._coefficients = torch.tensor([c.coefficients for c in cameras], device=device)
+        self._kinds = sorted({camera.lens for camera in cameras})
+        kinds = [self._kinds.index(camera.lens) for camera in cameras]
+        self._kind = torch.tensor(kinds, device=device)
 
-    def plane(
+    def directions(
         self,
         pixel: Int[Tensor, " n"],
         view: Int[Tensor, " n"],
         x: Float[Tensor, " n"],
         y: Float[Tensor, " n"],
-    ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
-        """Plane coordinates of pixels of the bank, which lie at (x, y) in their view."""
+    ) -> Float[Tensor, "n 3"]:
+        """Unit directions of pixels of the bank, which lie at (x, y) in their view."""
         if self._table is not None:
-            plane = self._table.index_select(0, pixel + self._shift.index_select(0, view))
-        else:
-            bent = (torch.stack((x, y), dim=1) - self._centre[view]) / self._focal[view]
-            plane = undistort(bent, self._coefficients[view])
-        return plane[:, 0], plane[:, 1]
+            return self._table.index_select(0, pixel + self._shift.index_select(0, view))
+        plane = (torch.stack((x, y), dim=1) - self._centre[view]) / self._focal[view]
+        found = torch.zeros((len(plane), 3), device=plane.device)
+        for number, kind in enumerate(self._kinds):
+            rows = (self._kind[view] == number).nonzero()[:, 0]
+            coefficients = self._coefficients[view[rows]]
+            found[rows] = to_directions(kind, plane[rows], coefficients).float()
+        return found
 
 
-def _undistorted(camera: Camera) -> Float[Tensor, "pixels 2"]:
-    directions = pixel_directions(camera, pixel_centres(camera).double())
-    return (directions[:, :2] / directions[:, 2:]).float()
+def _directions(camera: Camera) -> Float[Tensor, "pixels 3"]:
+    return pixel_directions(camera, pixel_centres(camera).double()).float()
+
+
+def _valid_pixels(
+    views: Sequence[View], sizes: Sequence[int], device: str | torch.device
+) -> Int[Tensor, " valid"] | None:
+    """Numbers of the bank's pixels that no mask ignores; None where that is all of them."""
+    if all(view.valid is None for view in views):
+        return None
+    narrow = torch.int32 if sum(sizes) < 2**31 else torch.int64
+    numbers = []
+    for view, size, start in zip(views, sizes, accumulate(sizes, initial=0), strict=False):
+        valid = torch.ones(size, dtype=torch.bool) if view.valid is None else view.valid.view(-1)
+        numbers.append((valid.nonzero()[:, 0] + start).to(narrow))
+    index = torch.cat(numbers).to(device)
+    if not len(index):
+        raise ValueError("a pixel bank needs at least one valid pixel")
+    return index
 
 
 def _inverse_intrinsics(cameras: Sequence[Camera]) -> Float[Tensor, "views 3 3"]:

@@ -11,7 +11,10 @@ from torch import Tensor
 
 from orefield.types import SceneError
 
-HUGE = 1e30  # beyond this, squares overflow float32; no scene is that large
+HUGE = 1e15
+"""No number of a scene is as large; float32 still holds its square."""
+LARGEST_FILE = 2**28
+"""Bytes of JSON; a thousand frames take less than one MiB."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,13 @@ class Record:
             raise self.wrong(name, "a text")
         return value
 
+    def texts(self, name: str) -> list[str]:
+        """A list of strings."""
+        values = self.values.get(name)
+        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+            raise self.wrong(name, "a list of texts")
+        return values
+
     def records(self, name: str) -> list["Record"]:
         """A list of objects with at least one entry."""
         entries = self.values.get(name)
@@ -87,7 +97,11 @@ class Record:
 def read_json(path: Path) -> Record:
     """The object a JSON file holds."""
     try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise SceneError(f"{path}: expected the cameras of a scene, got a file far too large")
         values = json.loads(path.read_text(encoding="utf-8-sig"))
+    except SceneError:
+        raise
     except OSError as error:
         raise SceneError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from orefield.cameras import Camera
@@ -24,6 +24,13 @@ class View:
     image: UInt8[Tensor, "height width channels"]
     """RGB, or RGBA with straight alpha, which a mask becomes. Views read from disk are RGBA, opaque
     photographs with an alpha of 255."""
+    valid: Bool[Tensor, "height width"] | None = None
+    """Pixels to learn from and to be scored on; None where all are. `scene.masks=ignore` makes the
+    others of a mask."""
+    depth: Float[Tensor, "height width"] | None = None
+    """Distance from the camera along the ray through each pixel's centre, in scene units; 0 where
+    unknown. Files hold depth along the optical axis, which is converted; `render.Picture.depth` is
+    the same kind of distance. None for views without a depth map."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,9 @@ class Scene:
     split: str
     """How train and test were told apart, for the protocol: 'official', 'every 8th image'; followed
     by ', 25 of 200 test views' where not all are used."""
+    points: Float[Tensor, "points 3"] | None = None
+    """Points on surfaces in scene units, where the files have them (COLMAP); many lie outside the
+    box."""
 
 
 def describe(scene: Scene) -> str:

@@ -2,8 +2,10 @@
 
 import posixpath
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PureWindowsPath
 
 from jaxtyping import Float
@@ -12,6 +14,14 @@ from torch import Tensor
 from orefield.cameras import Camera
 from orefield.scenes.scene import SceneWarning
 from orefield.types import SceneError
+
+
+@dataclass(frozen=True)
+class Depth:
+    """A depth map on disk: its numbers times `unit` are lengths in the coordinates of the files."""
+
+    file: Path
+    unit: float
 
 
 @dataclass(frozen=True)
@@ -27,6 +37,9 @@ class Shot:
     """Camera to world, OpenCV axes, in the coordinates of the files, float64."""
     bounds: tuple[float, float] | None = None
     """Depth of the nearest and farthest thing in view, where the files tell."""
+    depth: Depth | None = None
+    upright: bool = True
+    """Whether the camera is that of the photograph turned as its EXIF data say."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +50,50 @@ class Listing:
     test: Sequence[Shot]
     split: str
     """How the two were told apart."""
+    downscale: int = 1
+    """What is left of the downscaling that was asked for, once the folder of images is chosen."""
+    points: Float[Tensor, "points 3"] | None = None
+    """Points on surfaces, in the coordinates of the files, float64."""
+    ball: tuple[Float[Tensor, "3"], float] | None = None
+    """Centre and radius of the ball that holds the scene, where the files tell."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A scene's folder, which its files may not lead out of unless `outside` says so."""
+
+    path: Path
+    outside: bool = False
+
+    @cached_property
+    def _real(self) -> Path:
+        return self.path.resolve()
+
+    def named(self, name: str, where: str) -> Path:
+        """The path of a file that a scene names at `where`.
+
+        Raises SceneError for a name that leads out of the folder.
+        """
+        # Windows rules everywhere: they know drives and both kinds of slash.
+        path = PureWindowsPath(name)
+        plain = posixpath.normpath(path.as_posix())
+        leads_out = bool(path.anchor) or plain.split("/")[0] == ".."
+        if plain == "." or (leads_out and not self.outside):
+            raise SceneError(
+                f"{where} must be a path inside the scene folder {self.path}, got {name!r} "
+                "(--scene.allow-outside would read it)"
+            )
+        return self.path / (name if leads_out else plain)
+
+    def inside(self, path: Path) -> Path:
+        """A path that exists; SceneError if links make it lead out of the folder."""
+        real = path.resolve()
+        if not (self.outside or real.is_relative_to(self._real)):
+            raise SceneError(
+                f"{path}: leads out of the scene folder to {real}; "
+                "expected a file inside, or --scene.allow-outside"
+            )
+        return path
 
 
 def hold_out(shots: Sequence[Shot], every: int) -> Listing:
@@ -53,22 +110,23 @@ def evenly(shots: Sequence[Shot], most: int) -> Sequence[Shot]:
     return [shots[i * len(shots) // most] for i in range(most)]
 
 
-def inside(folder: Path, name: str, where: str) -> Path:
-    """The path of a file that a scene names, refused if it would lead out of the scene's folder."""
-    # Windows rules everywhere: they know drives and both kinds of slash.
-    path = PureWindowsPath(name)
-    plain = posixpath.normpath(path.as_posix())
-    if path.anchor or plain == "." or plain.split("/")[0] == "..":
-        raise SceneError(f"{where} must be a path inside the scene folder {folder}, got {name!r}")
-    return folder / plain
-
-
 def is_file(path: Path) -> bool:
     """Whether a file is there; a name that no file system could hold counts as absent."""
     try:
         return path.is_file()
     except (OSError, ValueError):
         return False
+
+
+@contextmanager
+def naming(where: str) -> Iterator[None]:
+    """What a camera says against its numbers becomes a SceneError that names where they stand."""
+    try:
+        yield
+    except SceneError:
+        raise
+    except ValueError as error:
+        raise SceneError(f"{where}: {error}") from error
 
 
 def report_missing(where: str, missing: Sequence[str], listed: int) -> None:

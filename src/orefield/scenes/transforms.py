@@ -1,52 +1,112 @@
 """The `transforms.json` of instant-ngp and nerfstudio: one file for a whole capture.
 
-Intrinsics (`fl_x fl_y cx cy w h k1 k2 p1 p2`, or `camera_angle_x` instead of a focal length) stand
-at the top, in a frame, or both; the frame's win. `frames` holds `file_path`, `transform_matrix`
-(camera-to-world, OpenGL axes) and optionally `mask_path` (white is kept). Frames are taken in the
-order of their paths. The file's `aabb_scale` is not used: the box comes from the cameras.
+Intrinsics (`fl_x fl_y cx cy w h k1 k2 k3 p1 p2`, or `camera_angle_x` instead of a focal length; for
+a fisheye `k1 k2 k3 k4`) and `camera_model` stand at the top, in a frame, or both; the frame's win.
+`frames` holds `file_path`, `transform_matrix` (camera-to-world, OpenGL axes) and optionally
+`mask_path` and `depth_file_path`. Frames are taken in the order of their paths. `train_filenames`,
+`val_filenames` and `test_filenames` make a split. Not used: `aabb_scale` (the box comes from the
+cameras), `ply_file_path`, and `applied_transform`, which the poses already contain.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from orefield.cameras import Camera
-from orefield.scenes.frames import focal_length, frame_pose, present_frames, refuse_mixed_sizes
+from orefield.cameras import Camera, Lens, panorama
+from orefield.config import SceneConfig
+from orefield.scenes.frames import (
+    focal_length,
+    frame_pose,
+    named_file,
+    present_frames,
+    refuse_mixed_sizes,
+)
 from orefield.scenes.images import image_size
 from orefield.scenes.record import Record, read_json
-from orefield.scenes.shots import Listing, Shot, hold_out, inside, is_file
-from orefield.types import SceneError
+from orefield.scenes.shots import Depth, Folder, Listing, Shot, hold_out, naming
 
-MODELS = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")
+MODELS: dict[str, Lens] = {
+    "OPENCV": "perspective",
+    "PINHOLE": "perspective",
+    "SIMPLE_PINHOLE": "perspective",
+    "SIMPLE_RADIAL": "perspective",
+    "RADIAL": "perspective",
+    "OPENCV_FISHEYE": "fisheye",
+    "SIMPLE_RADIAL_FISHEYE": "fisheye",
+    "RADIAL_FISHEYE": "fisheye",
+    "EQUIRECTANGULAR": "equirectangular",
+}
 FOCAL = ("fl_x", "fl_y", "camera_angle_x", "camera_angle_y")
-DISTORTION = ("k1", "k2", "p1", "p2")
-UNSUPPORTED = ("k3", "k4", "is_fisheye")
+COEFFICIENTS: dict[Lens, tuple[str, ...]] = {
+    "perspective": ("k1", "k2", "p1", "p2", "k3"),
+    "fisheye": ("k1", "k2", "k3", "k4"),
+    "equirectangular": (),
+}
+ALL_COEFFICIENTS = ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2")
+SPLITS = ("train_filenames", "val_filenames", "test_filenames")
+MILLIMETRES = 1e-3
+"""Length of one step of a depth map, where `depth_unit_scale_factor` does not say."""
 
 
-def list_transforms(file: Path, holdout: int) -> Listing:
-    """The photographs a `transforms.json` names, less the missing ones; every n-th is held out.
+def list_transforms(folder: Folder, file: Path, config: SceneConfig) -> Listing:
+    """The photographs a `transforms.json` names, less the missing ones.
 
-    Raises SceneError naming file and field.
+    Without a split in the file every n-th is held out. Raises SceneError naming file and field.
     """
     root = read_json(file)
     frames = sorted(root.records("frames"), key=lambda frame: frame.text("file_path"))
+    unit = _depth_unit(root)
     shots, shared = [], []
-    for frame, path in present_frames(file, frames):
-        camera = _camera(_Intrinsics(frame, root), path)
-        shot = Shot(frame.text("file_path"), path, _mask(file, frame), camera, frame_pose(frame))
+    for frame, path in present_frames(folder, file, frames):
+        mask, depth = (named_file(folder, frame, f) for f in ("mask_path", "depth_file_path"))
+        shot = Shot(
+            frame.text("file_path"),
+            path,
+            mask,
+            _camera(_Intrinsics(frame, root), path),
+            frame_pose(frame),
+            depth=None if depth is None else Depth(depth, unit),
+        )
         shots.append(shot)
         if not any(map(frame.has, FOCAL)):
             shared.append(shot)
     refuse_mixed_sizes(file, shared)
-    return hold_out(shots, holdout)
+    if root.has("applied_transform"):
+        root.matrix("applied_transform")
+    if any(map(root.has, SPLITS)):
+        listing = _split(root, [frame.text("file_path") for frame in frames], shots)
+    else:
+        listing = hold_out(shots, config.holdout)
+    return replace(listing, downscale=config.downscale)
 
 
-def _mask(file: Path, frame: Record) -> Path | None:
-    if not frame.has("mask_path"):
-        return None
-    mask = inside(file.parent, frame.text("mask_path"), f"{frame.where}.mask_path")
-    if not is_file(mask):
-        raise frame.wrong("mask_path", "the path of an image that is there")
-    return mask
+def _depth_unit(root: Record) -> float:
+    field = "depth_unit_scale_factor"
+    return root.positive(field) if root.has(field) else MILLIMETRES
+
+
+def _split(root: Record, listed: Sequence[str], shots: Sequence[Shot]) -> Listing:
+    """The split that the file names; validation views stand in for missing test views.
+
+    Without `train_filenames` all others are training views.
+    """
+    named = {field: root.texts(field) if root.has(field) else [] for field in SPLITS}
+    for field, names in named.items():
+        for name in names:
+            if name not in listed:
+                raise root.wrong(field, f"names of frames; no frame has {name!r:.60}")
+    train, val, test = map(set, named.values())
+    held_out = test or val
+    if not root.has(SPLITS[0]):
+        train = set(listed) - val - test
+    if overlap := train & held_out:
+        field = SPLITS[2] if test else SPLITS[1]
+        raise root.wrong(field, f"names that train_filenames lacks; both have {min(overlap)!r:.60}")
+    return Listing(
+        [shot for shot in shots if shot.name in train],
+        [shot for shot in shots if shot.name in held_out],
+        "named in the file" if test else "named in the file, val as test",
+    )
 
 
 @dataclass(frozen=True)
@@ -81,9 +141,11 @@ class _Intrinsics:
 
 def _camera(intrinsics: _Intrinsics, path: Path) -> Camera:
     """The camera of one frame; its size is the photograph's, from which follows what is absent."""
-    _refuse_other_models(intrinsics)
+    lens = _lens(intrinsics)
     width, height = image_size(path)
     width, height = intrinsics.size("w", width, path), intrinsics.size("h", height, path)
+    if lens == "equirectangular":
+        return panorama(width, height)
     fx, fy = intrinsics.focal("x", width), intrinsics.focal("y", height)
     if fx is None and fy is None:
         expected = "a focal length in pixels, here or at the top, or camera_angle_x"
@@ -93,19 +155,30 @@ def _camera(intrinsics: _Intrinsics, path: Path) -> Camera:
     assert fx is not None
     assert fy is not None
     cx, cy = intrinsics.number("cx", width / 2), intrinsics.number("cy", height / 2)
-    k1, k2, p1, p2 = (intrinsics.number(name, 0.0) for name in DISTORTION)
-    try:
-        return Camera(width, height, fx, fy, cx, cy, (k1, k2, p1, p2))
-    except ValueError as error:
-        record = intrinsics.stated("k1") or intrinsics.frame
-        raise SceneError(f"{record.where}: k1, k2, p1, p2: {error}") from error
+    names = COEFFICIENTS[lens]
+    distortion = tuple(intrinsics.number(name, 0.0) for name in names)
+    if lens == "perspective" and not distortion[-1]:
+        names, distortion = names[:-1], distortion[:-1]
+    record = intrinsics.stated("k1") or intrinsics.frame
+    with naming(f"{record.where}: {', '.join(names)}"):
+        return Camera(width, height, fx, fy, cx, cy, distortion, lens)
 
 
-def _refuse_other_models(intrinsics: _Intrinsics) -> None:
+def _lens(intrinsics: _Intrinsics) -> Lens:
+    """What `camera_model` or instant-ngp's `is_fisheye` says; other coefficients are refused."""
+    lens: Lens = "perspective"
+    flag = intrinsics.stated("is_fisheye")
+    if flag and flag.values["is_fisheye"]:
+        lens = "fisheye"
     record = intrinsics.stated("camera_model")
-    if record and record.text("camera_model") not in MODELS:
-        raise record.wrong("camera_model", f"one of {', '.join(MODELS)}")
-    for name in UNSUPPORTED:
-        record = intrinsics.stated(name)
-        if record and record.values[name]:
-            raise record.wrong(name, "absent or zero: only k1, k2, p1, p2 are supported")
+    if record:
+        name = record.text("camera_model")
+        if name not in MODELS:
+            raise record.wrong("camera_model", f"one of {', '.join(MODELS)}")
+        lens = MODELS[name]
+    for name in ALL_COEFFICIENTS:
+        given = None if name in COEFFICIENTS[lens] else intrinsics.stated(name)
+        if given and given.values[name]:
+            known = ", ".join(COEFFICIENTS[lens]) or "none"
+            raise given.wrong(name, f"absent or zero: the {lens} lens has {known}")
+    return lens

@@ -118,27 +118,24 @@ def _mix(table, index, weight, q):
 
 
 @njit(inline="always")
-def encode(table, positions, start, stop, layout, index, weight, out):
-    """Features of samples `start` to `stop`, into the same columns of `out`.
+def encode(table, positions, at, n, level, layout, index, weight, out, to):
+    """Both features of a block of samples at one level, into columns of `out` from `to` on.
 
-    A block's vertices come first, because that loop can be vectorised, and gathering cannot.
+    All vertices come first, because that loop can be vectorised, and gathering cannot.
     """
     first, resolution, size, dense = layout
-    for level in range(len(resolution)):
-        r = resolution[level]
-        s1 = _U(r + _U(1))
-        s2, mask = _U(s1 * s1), _U(size[level] - _U(1))
-        tab = table[first[level] :]
-        for at in range(start, stop, BLOCK):
-            n = min(BLOCK, stop - at)
-            if dense[level]:
-                _vertices(positions, at, n, r, s1, s2, mask, True, index, weight)
-            else:
-                _vertices(positions, at, n, r, s1, s2, mask, False, index, weight)
-            for q in range(n):
-                real, imag = _mix(tab, index, weight, q)
-                out[2 * level, at + q] = stored(out, real)
-                out[2 * level + 1, at + q] = stored(out, imag)
+    r = resolution[level]
+    s1 = _U(r + _U(1))
+    s2, mask = _U(s1 * s1), _U(size[level] - _U(1))
+    tab = table[first[level] :]
+    if dense[level]:
+        _vertices(positions, at, n, r, s1, s2, mask, True, index, weight)
+    else:
+        _vertices(positions, at, n, r, s1, s2, mask, False, index, weight)
+    for q in range(n):
+        real, imag = _mix(tab, index, weight, q)
+        out[2 * level, to + q] = stored(out, real)
+        out[2 * level + 1, to + q] = stored(out, imag)
 
 
 @njit(parallel=True, fastmath=True, cache=True)
@@ -147,32 +144,44 @@ def _forward(table, positions, layout, tasks, out):
     for task in prange(tasks):
         index, weight = np.empty((8, BLOCK), np.uint32), np.empty((8, BLOCK), np.float32)
         start, stop = task * samples // tasks, (task + 1) * samples // tasks
-        encode(table, positions, start, stop, layout, index, weight, out)
+        for level in range(len(layout[0])):
+            for at in range(start, stop, BLOCK):
+                n = min(BLOCK, stop - at)
+                encode(table, positions, at, n, level, layout, index, weight, out, at)
+
+
+@njit(inline="always")
+def _scatter(table, index, weight, q, g0, g1):
+    for corner in range(8):
+        w, row = weight[corner, q], index[corner, q]
+        old = table[row]
+        table[row] = complex(old.real + w * g0, old.imag + w * g1)
 
 
 @njit(parallel=True, fastmath=True, cache=True)
-def _backward(grad, positions, first, resolution, size, dense, tasks, sink):
+def _backward(grad, positions, layout, tasks, sink):
     # A task owns whole levels, dealt out like cards (fine levels cost most): the scatter needs no
     # atomics and repeats bit for bit, whatever the number of threads.
+    first, resolution, size, dense = layout
     levels, samples = len(resolution), positions.shape[1]
     for task in prange(tasks):
+        index, weight = np.empty((8, BLOCK), np.uint32), np.empty((8, BLOCK), np.float32)
         for level in range(task, levels, tasks):
             r = resolution[level]
             s1 = _U(r + _U(1))
             s2, mask = _U(s1 * s1), _U(size[level] - _U(1))
             tab = sink[first[level] :]
-            for i in range(samples):
-                g0, g1 = _loaded(grad, i, 2 * level), _loaded(grad, i, 2 * level + 1)
-                if g0 == 0 and g1 == 0:
-                    continue
-                ix, fx = _cell(positions[0, i], r)
-                iy, fy = _cell(positions[1, i], r)
-                iz, fz = _cell(positions[2, i], r)
-                h = _corners(ix, iy, iz, s1, s2, mask, dense[level])
-                w = _weights(fx, fy, fz)
-                for corner in range(8):
-                    tab[h[corner], 0] += w[corner] * g0
-                    tab[h[corner], 1] += w[corner] * g1
+            for at in range(0, samples, BLOCK):
+                n = min(BLOCK, samples - at)
+                if dense[level]:
+                    _vertices(positions, at, n, r, s1, s2, mask, True, index, weight)
+                else:
+                    _vertices(positions, at, n, r, s1, s2, mask, False, index, weight)
+                for q in range(n):
+                    g0 = _loaded(grad, at + q, 2 * level)
+                    g1 = _loaded(grad, at + q, 2 * level + 1)
+                    if g0 != 0 or g1 != 0:
+                        _scatter(tab, index, weight, q, g0, g1)
 
 
 def arrays(layout):
@@ -210,4 +219,4 @@ def backward(grad, positions, layout, sink):
     rows = grad.T.contiguous()
     rows = rows if rows.dtype == torch.bfloat16 else rows.float()
     tasks = min(numba.get_num_threads(), len(layout.resolution))
-    _backward(bits(rows), points, *arrays(layout), tasks, sink.numpy())
+    _backward(bits(rows), points, arrays(layout), tasks, complex_rows(sink))

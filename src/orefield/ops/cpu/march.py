@@ -28,46 +28,50 @@ def _leap(x, inverse, cell, clear, width):
     return (_F(edge) * width - x) * inverse
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
-def _find(o, d, entry, leave, clear, dt, jitter, first, limit, thickness, stop, ks, counts, going):
-    res = _I(len(clear))
+@njit(inline="always")
+def inverse(x):
+    return _F(1) / x if x != 0 else _FAR
+
+
+@njit(error_model="numpy")
+def next_sample(k, shift, begin, end, dt, ox, oy, oz, dx, dy, dz, ix, iy, iz, cells, res):
+    """The first k from here whose cell is occupied; ENDED where there is none."""
     width, per_step = _F(1) / _F(res), _F(1) / dt
-    cells = clear.reshape(-1)
-    thick = None if thickness is None else thickness.reshape(-1)
+    while True:
+        t = begin + (_F(k) + shift) * dt
+        if not t < end:
+            return _ENDED
+        x, y, z = ox + t * dx, oy + t * dy, oz + t * dz
+        cx, cy, cz = _cell(x, res), _cell(y, res), _cell(z, res)
+        empty = _I(cells[np.uint32((cx * res + cy) * res + cz)])
+        if empty == 0:
+            return k
+        ahead = min(
+            _leap(x, ix, cx, empty, width),
+            _leap(y, iy, cy, empty, width),
+            _leap(z, iz, cz, empty, width),
+        )
+        k += max(_I(ahead * per_step), _I(1))
+
+
+@njit(parallel=True, cache=True, error_model="numpy")
+def _find(o, d, entry, leave, clear, dt, jitter, first, limit, ks, counts, going):
+    res, cells = _I(len(clear)), clear.reshape(-1)
     for r in prange(len(o)):
-        k, count, passed = first[r], _I(0), _F(0)
-        going[r] = _ENDED
+        k, count = first[r], _I(0)
         ox, oy, oz = o[r, 0], o[r, 1], o[r, 2]
         dx, dy, dz = d[r, 0], d[r, 1], d[r, 2]
-        ix = _F(1) / dx if dx != 0 else _FAR
-        iy = _F(1) / dy if dy != 0 else _FAR
-        iz = _F(1) / dz if dz != 0 else _FAR
-        begin, shift, end = entry[r], jitter[r], leave[r]
+        ix, iy, iz = inverse(dx), inverse(dy), inverse(dz)
+        begin, end = entry[r], leave[r]
+        shift = jitter[r]
         while True:
-            t = begin + (_F(k) + shift) * dt
-            if not t < end:
+            k = next_sample(k, shift, begin, end, dt, ox, oy, oz, dx, dy, dz, ix, iy, iz, cells, res)
+            if k == _ENDED or count == limit:
                 break
-            x, y, z = ox + t * dx, oy + t * dy, oz + t * dz
-            cx, cy, cz = _cell(x, res), _cell(y, res), _cell(z, res)
-            at = np.uint32((cx * res + cy) * res + cz)
-            empty = _I(cells[at])
-            if empty:
-                ahead = min(
-                    _leap(x, ix, cx, empty, width),
-                    _leap(y, iy, cy, empty, width),
-                    _leap(z, iz, cz, empty, width),
-                )
-                k += max(_I(ahead * per_step), _I(1))
-            elif count == limit or (stop is not None and not passed < stop[r]):
-                going[r] = k
-                break
-            else:
-                if thick is not None:
-                    passed += thick[at]
-                ks[r, count] = k
-                count += _I(1)
-                k += _I(1)
-        counts[r] = count
+            ks[r, count] = k
+            count += _I(1)
+            k += _I(1)
+        counts[r], going[r] = count, k
 
 
 @njit(parallel=True, cache=True)
@@ -83,7 +87,7 @@ def _write(o, d, entry, dt, jitter, ks, spans, positions, t, ray):
             positions[2, first + i] = o[r, 2] + at * d[r, 2]
 
 
-def march(rays, entry, leave, clear, dt, jitter, first, limit, thickness, stop):
+def march(rays, entry, leave, clear, dt, jitter, first, limit):
     o, d = rays.origins.contiguous().numpy(), rays.directions.contiguous().numpy()
     entry, leave, jitter, first = (v.contiguous().numpy() for v in (entry, leave, jitter, first))
     n, step = len(rays), np.float32(dt)
@@ -92,9 +96,7 @@ def march(rays, entry, leave, clear, dt, jitter, first, limit, thickness, stop):
     ks = np.empty((n, min(limit, longest)), np.int32)
     counts, going = np.zeros(n, np.int32), np.empty(n, np.int32)
     first = first.astype(np.int32, copy=False)
-    cells = clear.numpy()
-    thick, stops = (None if v is None else v.contiguous().numpy() for v in (thickness, stop))
-    ray = o, d, entry, leave, cells, step, jitter, first, np.int32(limit), thick, stops
+    ray = o, d, entry, leave, clear.contiguous().numpy(), step, jitter, first, np.int32(limit)
     _find(*ray, ks, counts, going)
     ends = counts.cumsum(dtype=np.int64)
     samples = int(ends[-1]) if n else 0

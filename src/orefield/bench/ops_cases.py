@@ -1,0 +1,182 @@
+"""What the ops are timed on: the rays, samples and gradients of a training step, made up.
+
+Half of the unit cube's cells are empty, rays cross it from all sides, and there is fog in the rest.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from orefield.config import RunConfig
+from orefield.ops.adam import adam_rows
+from orefield.ops.composite import composite_backward, composite_forward
+from orefield.ops.hash_grid import GridLayout, grid_layout, hash_grid, hash_grid_backward
+from orefield.ops.march import clearance, march
+from orefield.ops.march_static import march_static
+from orefield.ops.select import compact
+from orefield.ops.visibility import visibility
+from orefield.types import PackedSamples, Rays
+
+_KEPT = 0.2
+"""Share of the samples that have a gradient or are chosen."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One op on one set of inputs."""
+
+    name: str
+    moved: int
+    """Bytes it must move."""
+    tolerance: float
+    """Largest difference to the definition, as a share of the largest value: rounding of sums."""
+    make: Callable[[], Any]
+    """Fresh inputs, the same each time."""
+    run: Callable[[Any], tuple[Tensor, ...]]
+    """The op on inputs, which it may change; its outputs."""
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Inputs that the cases share."""
+
+    rays: Rays
+    clear: Tensor
+    dt: float
+    jitter: Tensor
+    samples: PackedSamples
+    raw: Tensor
+
+
+def cases(config: RunConfig, device: torch.device) -> Iterator[Case]:
+    """Every op, on about `optim.samples` samples."""
+    generator = torch.Generator().manual_seed(config.seed)
+    field = config.field
+    layout = grid_layout(field.levels, field.log2_table, field.coarsest, field.finest)
+    batch = _batch(config, generator, device)
+    yield from _marching(batch, config.optim.samples)
+    yield from _grid(batch, layout, generator)
+    yield from _along_rays(batch)
+    yield from _choice(batch, generator)
+    yield _adam(layout, generator, device)
+
+
+def _batch(config: RunConfig, generator: torch.Generator, device: torch.device) -> _Batch:
+    res, dt = config.sampler.resolution, 3**0.5 / config.sampler.steps
+    occupied = torch.zeros(res, res, res, dtype=torch.bool)
+    occupied[:, :, res // 4 : -(res // 4)] = True
+    clear = clearance(occupied.to(device))
+    number = max(4 * config.optim.samples // config.sampler.steps, 4)
+
+    def rays(n: int) -> Rays:
+        from_all_sides = torch.randn(n, 3, generator=generator)
+        outward = from_all_sides / from_all_sides.norm(dim=1, keepdim=True)
+        inside = 0.3 + 0.4 * torch.rand(n, 3, generator=generator)
+        origins = 0.5 + 1.5 * outward
+        directions = inside - origins
+        return Rays(origins, directions / directions.norm(dim=1, keepdim=True)).to(device)
+
+    # As many rays as have about the wanted samples, as the trainer adapts them.
+    per_ray = max(len(march(rays(number), clear, dt)[0]) / number, 1.0)
+    wanted = rays(max(int(0.95 * config.optim.samples / per_ray), 1))
+    jitter = torch.rand(len(wanted), generator=generator).to(device)
+    samples, _ = march(wanted, clear, dt, 0.0, jitter)
+    raw = torch.randn(len(samples), 4, generator=generator)
+    raw[:, 0] += 1  # fog in which a ray loses most of its light
+    return _Batch(wanted, clear, dt, jitter, samples, raw.to(device))
+
+
+def _marching(batch: _Batch, capacity: int) -> Iterator[Case]:
+    grid = batch.clear, batch.dt, 0.0, batch.jitter
+    moved = batch.clear.numel() + 36 * len(batch.rays) + 24 * len(batch.samples)
+
+    # A sample on the border of two cells may fall either way: sums tell what matters.
+    def free(rays: Rays) -> tuple[Tensor, ...]:
+        found, _ = march(rays, *grid)
+        return found.spans[:, 1].sum(), found.t.sum(), found.positions.sum(1)
+
+    def static(rays: Rays) -> tuple[Tensor, ...]:
+        found, total = march_static(rays, *grid, capacity)
+        return total, found.spans[:, 1].sum()
+
+    yield Case("march", moved, 1e-4, lambda: batch.rays, free)
+    yield Case("march_static", moved, 1e-4, lambda: batch.rays, static)
+
+
+def _grid(batch: _Batch, layout: GridLayout, generator: torch.Generator) -> Iterator[Case]:
+    device, n = batch.raw.device, len(batch.samples)
+    table = (torch.rand(layout.rows, 2, generator=generator) - 0.5).to(device)
+    grad = torch.randn(layout.features, n, generator=generator)
+    grad[:, torch.rand(n, generator=generator) > _KEPT] = 0.0
+    grad, points = grad.to(device), batch.samples.positions
+    rows = 8 * 8 * len(layout.resolution)  # eight vertices of eight bytes at each level
+
+    def forward(table: Tensor) -> tuple[Tensor, ...]:
+        with torch.no_grad():
+            return (hash_grid(table, points, layout),)
+
+    def backward(sink: Tensor) -> tuple[Tensor, ...]:
+        hash_grid_backward(grad, points, layout, sink)
+        return (sink,)
+
+    features = 4 * layout.features
+    kept = int((grad != 0).any(0).sum())
+    yield Case("hash_grid", n * (12 + features + rows), 1e-5, lambda: table, forward)
+    moved = n * (12 + features) + 2 * kept * rows
+    # Rows of coarse levels sum thousands of terms, each order rounding its own way.
+    yield Case("hash_grid_backward", moved, 1e-4, lambda: torch.zeros_like(table), backward)
+
+
+def _along_rays(batch: _Batch) -> Iterator[Case]:
+    raw, samples = batch.raw, batch.samples
+    n, rays = len(samples), len(batch.rays)
+    along = samples.t, samples.dt, samples.spans
+    generator = torch.Generator().manual_seed(1)
+    colour = torch.randn(rays, 3, generator=generator).to(raw.device)
+    opacity = torch.randn(rays, generator=generator).to(raw.device)
+
+    def forward(raw: Tensor) -> tuple[Tensor, ...]:
+        pixels, _ = composite_forward(raw, *along)
+        return pixels.colour, pixels.opacity, pixels.depth, pixels.weights
+
+    _, tape = composite_forward(raw, *along)
+
+    def backward(raw: Tensor) -> tuple[Tensor, ...]:
+        return (composite_backward(tape, raw, samples.t, samples.spans, colour, opacity),)
+
+    def light(raw: Tensor) -> tuple[Tensor, ...]:
+        return tuple(visibility(raw[:, 0].contiguous(), samples.dt, samples.spans))
+
+    yield Case("composite", 48 * n + 28 * rays, 1e-4, lambda: raw, forward)
+    yield Case("composite_backward", 60 * n + 24 * rays, 1e-4, lambda: raw, backward)
+    yield Case("visibility", 20 * n + 12 * rays, 1e-4, lambda: raw, light)
+
+
+def _choice(batch: _Batch, generator: torch.Generator) -> Iterator[Case]:
+    n = len(batch.samples)
+    mask = (torch.rand(n, generator=generator) < _KEPT).to(batch.raw.device)
+    room = max(n // 2, 1)
+    yield Case("compact", 2 * n + 8 * room, 0.0, lambda: mask, lambda m: compact(m, room))
+
+
+def _adam(layout: GridLayout, generator: torch.Generator, device: torch.device) -> Case:
+    shape = layout.rows, 2
+    grad = torch.randn(shape, generator=generator)
+    touched = torch.rand(layout.rows, generator=generator) < _KEPT
+    grad[~touched] = 0.0
+    grad = grad.to(device)
+
+    def make() -> list[Tensor]:
+        return [torch.zeros(shape, device=device) for _ in range(4)]
+
+    def run(state: list[Tensor]) -> tuple[Tensor, ...]:
+        table, own, mean, square = state
+        own.copy_(grad)  # the step clears it; moved bytes count this copy
+        adam_rows(table, own, mean, square, 1e-2, 1)
+        return table, mean, square
+
+    moved = 24 * layout.rows + 56 * int(touched.sum())
+    return Case("adam", moved, 1e-5, make, run)

@@ -1,0 +1,82 @@
+"""`orefield bench`: the kernels one by one, or one training run."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from orefield.config import ConfigError, RunConfig, to_dict
+
+
+@dataclass(frozen=True)
+class Args:
+    """Measure the kernels one by one (`ops`), or one training run (`scene`).
+
+    `ops` checks every op against its definition before timing both. `scene` tells the seconds to
+    each PSNR, the PSNR at equal times, and the memory. The last line printed is the result as JSON.
+    """
+
+    what: Annotated[tyro.conf.Positional[Literal["ops", "scene"]], tyro.conf.arg(metavar="WHAT")]
+    """ops or scene."""
+    scene: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SCENE")] = "shapes"
+    """For `scene`: a scene's folder or JSON file, or an embedded scene."""
+    psnr: tuple[float, ...] = (20.0, 25.0, 30.0)
+    """For `scene`: PSNRs in dB to time."""
+    op_seconds: float = 0.5
+    """For `ops`: time spent measuring each op."""
+    out: Path | None = None
+    """Write the JSON here too."""
+    config: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
+
+    def __post_init__(self) -> None:
+        if not self.op_seconds > 0:
+            raise ConfigError(f"op_seconds must be positive, got {self.op_seconds}")
+
+
+def run(args: Args) -> int:
+    """Measure and print; exit code 1 when an op disagrees with its definition."""
+    from orefield.threads import use_threads
+
+    use_threads(args.config.threads)
+    result = _ops(args) if args.what == "ops" else _scene(args)
+    line = json.dumps(result)
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(line + "\n", encoding="utf-8")
+    print(line)
+    return int(not all(row["agrees"] for row in result.get("ops", [])))
+
+
+def _ops(args: Args) -> dict[str, Any]:
+    from orefield.bench.ops import Budget, bench_ops, header
+    from orefield.devices import resolve_device, use_device
+
+    device = resolve_device(args.config.device)
+    use_device(device, args.config.deterministic)
+    about, rows = header(args.config, device), []
+    print(f"{about['device']}, {about['why']}", flush=True)
+    print(f"a copy moves {about['copy_gigabytes_per_second']:.1f} GB/s", flush=True)
+    print(f"{'op':<20}{'ms':>9}{'GB/s':>9}{'of copy':>9}{'definition':>12}  agrees within")
+    for row in bench_ops(args.config, device, Budget(args.op_seconds)):
+        rows.append(row)
+        print(
+            f"{row['op']:<20}{row['ms']:9.3f}{row['gigabytes_per_second']:9.1f}"
+            f"{100 * row['share_of_copy']:8.0f}%{row['times_faster']:11.1f}x  "
+            f"{row['error']:.1e} {'' if row['agrees'] else 'DISAGREES'}",
+            flush=True,
+        )
+    return {**about, "ops": rows, "config": to_dict(args.config)}
+
+
+def _scene(args: Args) -> dict[str, Any]:
+    from orefield.bench.scene import bench_scene
+    from orefield.commands.session import open_source
+
+    scene, _ = open_source(args.scene, args.config.scene)
+    result = bench_scene(scene, args.config, args.psnr)
+    for goal, seconds in result["seconds_to_psnr"].items():
+        print(f"{goal} dB after " + ("–" if seconds is None else f"{seconds:.1f} s"))
+    print(f"test: {result['test']['psnr']:.2f} dB after {result['seconds']:.1f} s of training")
+    return result

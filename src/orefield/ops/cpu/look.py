@@ -1,0 +1,216 @@
+"""Numba twin of looking along rays.
+
+A task has its share of the rays and goes along all of them in rounds: a few samples of each ray
+that still has light, their features, their densities, the light that is left. So a level's table
+and the network's weights are used for thousands of samples at a time, and a ray ends within a round
+of its surface. What matters is logged as it is found, and put into ray order at the end.
+"""
+
+import math
+
+import numba
+import numpy as np
+import torch
+from numba import njit, prange
+
+from orefield.ops.cpu.hash_grid import BLOCK, arrays, complex_rows, encode
+from orefield.ops.cpu.march import inverse, next_sample
+from orefield.types import PackedSamples
+
+_I, _F = np.int32, np.float32
+_TASKS = 1
+"""Tasks per thread."""
+
+
+@njit(fastmath=True)
+def _encode(table, positions, samples, layout, index, weight, features):
+    for level in range(len(layout[0])):
+        for block in range((samples + BLOCK - 1) // BLOCK):
+            at = block * BLOCK
+            n = min(BLOCK, samples - at)
+            encode(table, positions, at, n, level, layout, index, weight, features[block], 0)
+
+
+@njit(fastmath=True, inline="always")
+def _layer(x, weights, row, depth, a, b, c, d):
+    """Four outputs of a layer for a block of samples: the loop over samples runs as vectors."""
+    for q in range(BLOCK):
+        a[q], b[q], c[q], d[q] = _F(0), _F(0), _F(0), _F(0)
+    for i in range(0, depth, 2):
+        wa, wb, wc, wd = (
+            weights[row, i],
+            weights[row + 1, i],
+            weights[row + 2, i],
+            weights[row + 3, i],
+        )
+        va, vb, vc, vd = (
+            weights[row, i + 1], weights[row + 1, i + 1],
+            weights[row + 2, i + 1], weights[row + 3, i + 1],
+        )  # fmt: skip
+        one, two = x[i], x[i + 1]
+        for q in range(BLOCK):
+            a[q] += wa * one[q] + va * two[q]
+            b[q] += wb * one[q] + vb * two[q]
+            c[q] += wc * one[q] + vc * two[q]
+            d[q] += wd * one[q] + vd * two[q]
+
+
+@njit(fastmath=True)
+def _shape(features, w1, w2, hidden, a, b, c, d, shape):
+    """Both layers for a block of samples."""
+    for row in range(0, len(w1), 4):
+        _layer(features, w1, row, w1.shape[1], a, b, c, d)
+        for q in range(BLOCK):
+            hidden[row, q] = max(a[q], _F(0))
+            hidden[row + 1, q] = max(b[q], _F(0))
+            hidden[row + 2, q] = max(c[q], _F(0))
+            hidden[row + 3, q] = max(d[q], _F(0))
+    for row in range(0, len(w2), 4):
+        _layer(hidden, w2, row, len(w1), a, b, c, d)
+        for q in range(BLOCK):
+            shape[q, row], shape[q, row + 1] = a[q], b[q]
+            shape[q, row + 2], shape[q, row + 3] = c[q], d[q]
+
+
+@njit(error_model="numpy")
+def _advance(r, k, o, d, begin, end, shift, dt, cells, res, positions, t, at, most):
+    """The next samples of a ray, at most `most`; how many, and where to go on."""
+    ox, oy, oz = o[r, 0], o[r, 1], o[r, 2]
+    dx, dy, dz = d[r, 0], d[r, 1], d[r, 2]
+    ix, iy, iz = inverse(dx), inverse(dy), inverse(dz)
+    count = 0
+    while count < most:
+        k = next_sample(k, shift, begin, end, dt, ox, oy, oz, dx, dy, dz, ix, iy, iz, cells, res)
+        if k < 0:
+            break
+        away = begin + (_F(k) + shift) * dt
+        t[at + count] = away
+        positions[0, at + count] = ox + away * dx
+        positions[1, at + count] = oy + away * dy
+        positions[2, at + count] = oz + away * dz
+        count += 1
+        k += _I(1)
+    return count, k
+
+
+@njit(parallel=True, cache=True, error_model="numpy")
+def _look(
+    rays, clear, dt, table, layout, w1, w2, limits, stretch, tasks, asked, found, counts, log
+):
+    o, d, entry, leave, jitter = rays
+    dark, faintest, largest = limits
+    log_ray, log_t, log_position, log_shape = log
+    res, cells, capacity = _I(len(clear)), clear.reshape(-1), log_ray.shape[1]
+    depth, code = w1.shape[1], len(w2)
+    for task in prange(tasks):
+        low, high = task * len(o) // tasks, (task + 1) * len(o) // tasks
+        alive, ks = np.arange(low, high), np.zeros(high - low, np.int32)
+        thick, begins = np.zeros(high - low, np.float32), np.zeros(high - low + 1, np.int64)
+        blocks = ((high - low) * stretch + BLOCK - 1) // BLOCK
+        room = blocks * BLOCK
+        positions, t = np.empty((3, room), np.float32), np.empty(room, np.float32)
+        features = np.zeros((blocks, depth, BLOCK), np.float32)
+        shape = np.empty((room, code), np.float32)
+        index, weight = np.empty((8, BLOCK), np.uint32), np.empty((8, BLOCK), np.float32)
+        hidden = np.empty((len(w1), BLOCK), np.float32)
+        ra, rb = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+        rc, rd = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+        left, logged, total = high - low, 0, 0
+        while left > 0:
+            samples = 0
+            for a in range(left):
+                r = alive[a]
+                begins[a] = samples
+                taken, ks[r - low] = _advance(
+                    r, ks[r - low], o, d, entry[r], leave[r], jitter[r], dt, cells, res,
+                    positions, t, samples, stretch,
+                )  # fmt: skip
+                samples += taken
+            begins[left] = samples
+            _encode(table, positions, samples, layout, index, weight, features)
+            for at in range(0, samples, BLOCK):
+                block = features[at // BLOCK]
+                _shape(block, w1, w2, hidden, ra, rb, rc, rd, shape[at : at + BLOCK])
+            going = 0
+            for a in range(left):
+                r = alive[a]
+                passed = thick[r - low]
+                light = math.exp(-passed)
+                for i in range(begins[a], begins[a + 1]):
+                    if light < dark:
+                        break
+                    x = math.exp(min(shape[i, 0], largest)) * dt
+                    if light * -math.expm1(-x) >= faintest:
+                        if logged < capacity:
+                            log_ray[task, logged], log_t[task, logged] = r, t[i]
+                            for j in range(3):
+                                log_position[task, logged, j] = positions[j, i]
+                            for j in range(code):
+                                log_shape[task, logged, j] = shape[i, j]
+                            counts[r] += 1
+                        logged += 1
+                    passed += x
+                    light = math.exp(-passed)
+                thick[r - low] = passed
+                if ks[r - low] >= 0 and light >= dark:
+                    alive[going] = r
+                    going += 1
+            left = going
+            total += samples
+        asked[task], found[task] = total, logged
+
+
+@njit(parallel=True, cache=True)
+def _place(tasks, found, starts, log, positions, t, ray, shape):
+    log_ray, log_t, log_position, log_shape = log
+    for task in prange(tasks):
+        for e in range(found[task]):
+            r = log_ray[task, e]
+            at = starts[r]
+            starts[r] += 1  # a ray belongs to one task
+            ray[at], t[at] = r, log_t[task, e]
+            for j in range(3):
+                positions[j, at] = log_position[task, e, j]
+            for j in range(shape.shape[1]):
+                shape[at, j] = log_shape[task, e, j]
+
+
+def look(rays, entry, leave, clear, dt, jitter, net, limits, expected, stretch):
+    n, code = len(rays), len(net.out)
+    values = rays.origins, rays.directions, entry, leave, jitter
+    packed = tuple(v.contiguous().numpy() for v in values)
+    w1, w2 = _rows_of_four(net.hidden.detach()), _rows_of_four(net.out.detach())
+    w2 = torch.nn.functional.pad(w2, (0, len(w1) - w2.shape[1]))
+    tasks = _TASKS * numba.get_num_threads()
+    capacity = max(expected * 5 // (4 * tasks), 1024)
+    while True:
+        log = (
+            torch.empty(tasks, capacity, dtype=torch.int32),
+            torch.empty(tasks, capacity),
+            torch.empty(tasks, capacity, 3),
+            torch.empty(tasks, capacity, len(w2)),
+        )
+        logs = tuple(part.numpy() for part in log)
+        asked, found = np.zeros(tasks, np.int64), np.zeros(tasks, np.int64)
+        counts = np.zeros(n, np.int64)
+        _look(
+            packed, clear.contiguous().numpy(), np.float32(dt), complex_rows(net.table),
+            arrays(net.layout), w1.numpy(), w2.numpy(), tuple(np.float32(v) for v in limits),
+            stretch, tasks, asked, found, counts, logs,
+        )  # fmt: skip
+        if found.max() <= capacity:
+            break
+        capacity = int(found.max()) * 5 // 4  # rare: the guess was too low
+    starts = counts.cumsum() - counts
+    samples = int(counts.sum())
+    spans = torch.from_numpy(np.stack([starts, counts], 1).astype(np.int32))
+    positions, t = torch.empty(3, samples), torch.empty(samples)
+    ray, shape = torch.empty(samples, dtype=torch.int32), torch.empty(samples, code)
+    _place(tasks, found, starts, logs, *(v.numpy() for v in (positions, t, ray, shape)))
+    chosen = PackedSamples(positions, t, torch.full_like(t, dt), ray, spans)
+    return chosen, shape, int(asked.sum())
+
+
+def _rows_of_four(weights):
+    """The weights in fp32 with rows of zeros, for outputs that come in fours."""
+    return torch.nn.functional.pad(weights.float(), (0, 0, 0, -len(weights) % 4)).contiguous()

@@ -1,0 +1,79 @@
+"""Compiles what the Triton twins launch, for GPUs that need not be there.
+
+Run by test_compiles.py in a process of its own: the tests' process has the kernels interpreted.
+Prints for each kernel and GPU how many loads and atomic additions move a whole row of a table.
+"""
+
+import re
+from functools import partial
+
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.runtime import driver
+from triton.runtime.jit import JITFunction
+
+from orefield.ops.gpu import adam, composite, hash_grid, march, select, visibility
+from orefield.ops.hash_grid import grid_layout
+from orefield.types import Rays
+
+TARGETS = [GPUTarget("cuda", 90, 32), GPUTarget("hip", "gfx942", 64)]
+
+
+class Elsewhere:
+    """A driver for a GPU of this kind; nothing may run on it."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def get_current_target(self) -> GPUTarget:
+        return TARGETS[self.number]
+
+    def get_current_device(self) -> int:
+        return self.number
+
+    def get_current_stream(self, device: int) -> int:
+        return 0
+
+
+def compiled(kernel: JITFunction, grid: tuple[int, ...], *arguments: object, **options) -> None:
+    """In place of a launch."""
+    done = kernel.warmup(*arguments, grid=grid, **options)
+    row = re.findall(r"(?:ld|red|atom)\.global\.\S*v2\.\w+", done.asm.get("ptx", ""))
+    name = f"{kernel.fn.__module__.split('.')[-1]}.{kernel.fn.__name__}"
+    print(name, driver.active.get_current_target().arch, len(row))  # noqa: T201
+
+
+def launch_everything(samples: int, rays: int) -> None:
+    raw, t, spans = torch.zeros(samples, 4), torch.zeros(samples), torch.zeros(rays, 2).int()
+    three, one = torch.zeros(rays, 3), torch.zeros(rays)
+    _, tape = composite.forward(raw, t, t, spans, 15.0)
+    composite.backward(tape, raw, t, spans, 15.0, three, one, one, t)
+    composite.backward(tape, raw, t, spans, 15.0, three, one, None, None)
+    visibility.visibility(t, t, spans, one, 15.0)
+    layout = grid_layout(4, 9, 4, 60)
+    table, points = torch.zeros(layout.rows, 2), torch.zeros(3, samples)
+    hash_grid.forward(table, points, layout, torch.bfloat16)
+    hash_grid.forward(table.half(), points, layout, torch.float32)
+    features = torch.zeros(samples, layout.features).bfloat16()
+    hash_grid.backward(features.T, points, layout, table)
+    constants = 0.1, 1.0, 0.9, 0.99, 1e-15
+    adam.adam_rows(table, table, table, table, None, *constants)
+    adam.adam_rows(table, table, table, table, table.half(), *constants)
+    select.compact(t > 0, samples)
+    clear, bundle = torch.zeros(4, 4, 4).byte(), Rays(three, three)
+    march.march(bundle, one, one, clear, 0.1, one, spans[:, 0], 7)
+    march.march_static(bundle, one, one, clear, 0.1, one, samples)
+
+
+def main() -> None:
+    JITFunction.__getitem__ = lambda kernel, grid: partial(compiled, kernel, grid)
+    for number in range(len(TARGETS)):
+        driver.set_active(Elsewhere(number))
+        for samples, rays in ((40, 3), (1, 1)):
+            launch_everything(samples, rays)
+
+
+if __name__ == "__main__":
+    assert not triton.knobs.runtime.interpret
+    main()
