@@ -39,4 +39,5 @@ Bool = Float = Float32 = Float64 = Int = Int32 = Int64 = UInt8 = UInt32 = _Shape
 PYTHON
     export PYTHONPATH="$PYTHONPATH:$bare"
 fi
-"$python" benchmarks/gpu.py "$scene" "$out" "$@"
+# What is not done after nine minutes is given up; what was done is on disk.
+timeout 535 "$python" benchmarks/gpu.py "$scene" "$out" "$@"

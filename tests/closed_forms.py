@@ -26,9 +26,29 @@ class Ball:
         positions: Float[Tensor, "3 samples"],
         codes: Float[Tensor, "rays code"],
         ray: Int[Tensor, " samples"],
-        known: Float[Tensor, "3 samples"] | None = None,
     ) -> Float[Tensor, "samples 4"]:
         return torch.cat([self.density(positions).log()[:, None], codes[ray.long()]], 1)
+
+    def shape(self, features: Float[Tensor, "3 samples"]) -> Float[Tensor, "samples 1"]:
+        return self.density(features).log()[:, None]
+
+    def shade(
+        self,
+        shape: Float[Tensor, "samples 1"],
+        codes: Float[Tensor, "rays code"],
+        ray: Int[Tensor, " samples"],
+    ) -> Float[Tensor, "samples 3"]:
+        return codes[ray.long()]
+
+    def learn(
+        self,
+        positions: Float[Tensor, "3 samples"],
+        codes: Float[Tensor, "rays code"],
+        ray: Int[Tensor, " samples"],
+        grad: Float[Tensor, "samples 4"],
+        features: Float[Tensor, "3 samples"] | None = None,
+    ) -> None:
+        """A closed form has no parameters."""
 
     def density(self, positions: Float[Tensor, "3 points"]) -> Float[Tensor, " points"]:
         away = positions.T - torch.tensor(self.centre)

@@ -12,7 +12,6 @@ from statistics import fmean
 
 import pytest
 
-from orefield.bench.memory import saved_for_backward
 from orefield.config import (
     FieldConfig,
     MiningConfig,
@@ -44,7 +43,7 @@ def small_shapes(folder: Path) -> Path:
 
 
 def downscaled(factor: int) -> RunConfig:
-    return dataclasses.replace(CONFIG, scene=SceneConfig(factor, max_test_views=3))
+    return dataclasses.replace(CONFIG, scene=SceneConfig(downscale=factor, max_test_views=3))
 
 
 def trained(scene: Scene, config: RunConfig = CONFIG) -> Trainer:
@@ -61,7 +60,7 @@ def mean_psnr(trainer: Trainer, scene: Scene) -> float:
 
 
 @pytest.mark.slow
-def test_shapes_trains_and_mining_halves_what_backward_holds(tmp_path: Path) -> None:
+def test_shapes_trains_on_a_fraction_of_what_plain_learns_from(tmp_path: Path) -> None:
     scene = open_scene(small_shapes(tmp_path), CONFIG.scene)
     trainer = trained(scene)
     assert mean_psnr(trainer, scene) > 19.3
@@ -69,13 +68,10 @@ def test_shapes_trains_and_mining_halves_what_backward_holds(tmp_path: Path) -> 
     plain = Trainer(scene, dataclasses.replace(CONFIG, mining=MiningConfig(rule="plain")))
     tensors, facts = trainer.state()
     plain.restore({name: value.clone() for name, value in tensors.items()}, facts)
-    held, losses = [], []
-    for each in (trainer, plain):  # one more step, on the same rays
-        with saved_for_backward(each.field.parameters()) as memory:
-            losses.append(each.advance().loss)
-        held.append(memory.saved)
-    assert losses[0] == losses[1]
-    assert 0 < held[0] <= 0.5 * held[1]
+    mined, full = trainer.advance(), plain.advance()  # one more step, on the same rays
+    assert mined.loss == pytest.approx(full.loss, rel=1e-2)
+    assert mined.marched < full.marched
+    assert 0 < mined.kept <= 0.25 * full.kept
 
 
 @pytest.mark.slow

@@ -33,9 +33,17 @@ class Nothing:
         positions: torch.Tensor,
         codes: torch.Tensor,
         ray: torch.Tensor,
-        known: torch.Tensor | None = None,
     ) -> torch.Tensor:
         return torch.tensor([-1e4, 0.0, 0.0, 0.0]).expand(positions.shape[1], 4)
+
+    def shape(self, features: torch.Tensor) -> torch.Tensor:
+        return torch.full((features.shape[1], 1), -1e4)
+
+    def shade(self, shape: torch.Tensor, codes: torch.Tensor, ray: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(len(shape), 3)
+
+    def learn(self, *batch: torch.Tensor) -> None:
+        """There is nothing to learn."""
 
     def density(self, positions: torch.Tensor) -> torch.Tensor:
         return torch.zeros(positions.shape[1])
@@ -47,7 +55,6 @@ class Broken(Nothing):
         positions: torch.Tensor,
         codes: torch.Tensor,
         ray: torch.Tensor,
-        known: torch.Tensor | None = None,
     ) -> torch.Tensor:
         return torch.full((positions.shape[1], 4), float("nan"))
 

@@ -68,17 +68,30 @@ def test_a_sample_does_not_depend_on_its_batch(precision):
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_known_features_change_nothing_but_the_time(precision):
-    grads = []
-    for earlier in (False, True):
+@pytest.mark.parametrize("samples", [0, 1, 100, 4096, 4097])
+def test_learning_by_hand_is_what_autograd_does(precision, samples):
+    """With features at hand or without; around the size of a block."""
+    generator = seeded(3)
+    positions = torch.rand(3, samples, generator=generator)
+    ray = torch.randint(0, 5, (samples,), generator=generator).int().sort().values
+    grad = torch.randn(samples, 4, generator=generator)
+    found = []
+    for way in ("autograd", "learn", "known"):
         net = field(precision)
-        positions, directions, ray = batch()
-        with torch.no_grad():
-            known = net.encode(positions) if earlier else None
-        raw = net(positions, net.directions(directions), ray, known)
-        raw.square().sum().backward()
-        grads.append([raw.detach(), *(p.grad for p in net.parameters())])
-    assert all(torch.equal(one, same) for one, same in zip(*grads, strict=True))
+        codes = net.directions(batch()[1])
+        for parameter in net.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        if way == "autograd":
+            net(positions, codes, ray).backward(grad)
+        else:
+            features = net.encode(positions).detach() if way == "known" else None
+            net.learn(positions, codes, ray, grad, features)
+        found.append({name: p.grad for name, p in net.named_parameters()})
+    rounding = 2**-8 if precision == "bf16" else 1e-5
+    for name, expected in found[0].items():
+        for other in found[1:]:
+            close = 4 * rounding * float((expected - 1).abs().max())
+            torch.testing.assert_close(other[name], expected, rtol=1e-5, atol=close, msg=name)
 
 
 def test_bf16_agrees_with_fp32_to_its_precision():
@@ -110,16 +123,6 @@ def test_gradients_are_the_slopes():
             parameter.data.sub_(direction, alpha=step)
         slope = (values[1] - values[0]) / 2e-3
         assert slope == pytest.approx(float(parameter.grad.norm()), rel=2e-2)
-
-
-def test_a_sink_takes_the_tables_gradient_from_autograd():
-    net = field("bf16")
-    outputs(net).square().sum().backward()
-    usual, net.table.grad = net.table.grad, None
-    net.sink = torch.zeros_like(net.table)
-    outputs(net).square().sum().backward()
-    assert net.table.grad is None
-    assert torch.equal(net.sink, usual)
 
 
 def test_no_samples_give_no_outputs():

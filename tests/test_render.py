@@ -108,7 +108,7 @@ def test_hidden_samples_are_never_evaluated(sigma, hidden):
     deepest = 0.0
 
     class Watched(Ball):
-        def __call__(self, positions, codes, ray, known=None):
+        def __call__(self, positions, codes, ray):
             nonlocal deepest
             middle = (positions[:2] - 0.5).norm(dim=0) < 0.1
             deepest = max([deepest, *positions[2, middle].tolist()])

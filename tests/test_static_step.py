@@ -18,7 +18,7 @@ from orefield.static_step import RULES, Replay, StaticStep, has_static_step
 from orefield.train import Trainer
 from orefield.types import Rays
 
-RAYS = 8
+RAYS = 6
 COMPILED = torch.cuda.is_available()
 ASKS = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim")
 """Operations whose result the host must wait for."""
@@ -31,7 +31,7 @@ def small(tiny_config: RunConfig) -> RunConfig:
         tiny_config,
         steps=100,
         device="cuda" if COMPILED else "cpu",
-        sampler=dataclasses.replace(tiny_config.sampler, steps=32),
+        sampler=dataclasses.replace(tiny_config.sampler, steps=12),
         field=FieldConfig("ngp", 2, 8, 4, 8, width=16, precision="fp32"),
         optim=OptimConfig(samples=256),
         mining=MiningConfig(rule="threshold", first_forward="all"),
@@ -138,10 +138,10 @@ def test_samples_beyond_the_buffer_take_their_rays_out_of_the_loss(
     tiny_scene: Scene, small: RunConfig
 ) -> None:
     whole, cut = Trainer(tiny_scene, small), Trainer(tiny_scene, small)
-    everything, part = static_step(whole), static_step(cut, 60)
+    everything, part = static_step(whole), static_step(cut, 20)
     everything(RAYS), part(RAYS)
-    assert everything.read().marched == part.read().marched > 60
-    assert part.read().kept <= part.room == 30
+    assert everything.read().marched == part.read().marched > 20
+    assert part.read().kept <= part.room == 10
     assert math.isfinite(part.read().loss)
     assert part.read().loss != everything.read().loss
     assert all(bool(p.grad.isfinite().all()) for p in cut.field.parameters())
@@ -167,7 +167,7 @@ def test_a_loss_that_is_not_finite_leaves_no_gradient(tiny_scene: Scene, small: 
     assert all(not bool(p.grad.any()) for p in trainer.field.parameters())
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", ["plain", "threshold"])
 def test_training_by_static_steps_learns_alike_and_is_a_function_of_its_seed(
     rule: str, tiny_scene: Scene, tiny_config: RunConfig
 ) -> None:

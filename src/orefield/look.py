@@ -1,4 +1,4 @@
-"""The first forward: densities along the rays, without a graph; colours come later, for what is left.
+"""The first forward: densities along the rays, without a graph; colours come later, for the rest.
 
 `look_everywhere` asks the field about every marched sample, as published. `look_ahead` goes along
 the rays step by step and asks only about what light still reaches: what lies behind a surface is
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from orefield.fields import NgpField
 from orefield.ops.backend import pick
-from orefield.ops.look import DensityNet, Look, chosen_samples
+from orefield.ops.look import DensityNet, Look, chosen_samples, matters
 from orefield.ops.look import look as look_along
 from orefield.ops.march import ENDED
 from orefield.ops.visibility import DARK, visibility
@@ -85,7 +85,7 @@ def _in_stretches(
         samples, following = sampler.piece(part, first, limit, jitter[active])
         shape = field.shape(field.encode(samples.positions))
         seen = visibility(shape[:, 0], samples.dt, samples.spans, light)
-        marks.append((seen.reaching >= DARK) & (seen.weights >= faintest))
+        marks.append(matters(seen, faintest))
         samples.ray.copy_(active[samples.ray])
         pieces.append(samples)
         shapes.append(shape)
@@ -104,7 +104,7 @@ def _in_stretches(
 def bright(look: Look, faintest: float = 0.0) -> Look:
     """Those that light reaches (T >= DARK) and that hold `faintest` or more of their pixel."""
     seen = visibility(look.shape[:, 0], look.samples.dt, look.samples.spans)
-    index = ((seen.reaching >= DARK) & (seen.weights >= faintest)).nonzero()[:, 0]
+    index = matters(seen, faintest).nonzero()[:, 0]
     samples = chosen_samples([look.samples], index, len(look.samples.spans))
     features = None if look.features is None else look.features.index_select(1, index)
     return Look(samples, look.shape.index_select(0, index), look.asked, features)

@@ -25,19 +25,19 @@ class Optimiser:
             self.grad = field.table.grad = torch.zeros_like(field.table)
             self.mean, self.square = torch.zeros_like(field.table), torch.zeros_like(field.table)
 
-    def step(self, lr: float) -> None:
-        """Apply and clear the gradients."""
+    def step(self, lr: float, keep: bool = False) -> None:
+        """Apply and clear the gradients; `keep` their tensors, which a captured step adds to."""
         self.steps += 1
         for group in self.adam.param_groups:
             group["lr"] = lr
         self.adam.step()
-        self.adam.zero_grad(set_to_none=False)  # a captured step adds to these very tensors
+        self.adam.zero_grad(set_to_none=not keep)
         if self.table is not None:
             adam_rows(self.table, self.grad, self.mean, self.square, lr, self.steps)
 
     def forget(self) -> None:
         """Clear the gradients without applying them."""
-        self.adam.zero_grad(set_to_none=False)
+        self.adam.zero_grad()
         if self.table is not None:
             self.grad.zero_()
 

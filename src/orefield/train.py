@@ -185,7 +185,7 @@ class Trainer:
         self.replay.step.follow()
         self.replay(self.rays)
         self._mark("backward")
-        self.optimiser.step(lr)
+        self.optimiser.step(lr, keep=True)
         self._mark("optimise")
         adapts = self.step < _SETTLING or (self.step + 1) % self.config.static.adapt_every == 0
         if adapts or self._known is None:

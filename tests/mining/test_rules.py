@@ -115,7 +115,7 @@ def test_zero_threshold_keeps_whatever_has_a_gradient():
 
 def test_threshold_does_not_see_a_loss_scale():
     g = long_tailed(500)
-    kept = [select(MiningConfig(), g * scale)[0].kept for scale in (1.0, 2.0**16)]
+    kept = [select(MiningConfig(rule="threshold"), g * scale)[0].kept for scale in (1.0, 2.0**16)]
     assert torch.equal(*kept)
 
 

@@ -167,6 +167,16 @@ def test_an_opaque_slab_shows_its_front(twin: str) -> None:
 
 
 @pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize("output", range(4))
+def test_a_ray_with_a_nan_shows_it(twin: str, output: int) -> None:
+    """Such a step is skipped, if anybody can see it."""
+    case = packed([3, 2], "fog")
+    case.raw[1, output] = torch.nan
+    pixels = run(twin, composite, *case)
+    assert pixels.colour.isnan().any(1).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("twin", TWINS)
 def test_rays_do_not_see_each_other(twin: str) -> None:
     case = packed([3, 0, 5, 1], "fog")
     together = run(twin, composite, *case)

@@ -14,6 +14,7 @@ from orefield.poses.progress import Progress
 from orefield.poses.similarity import compare_poses
 from orefield.scenes import open_scene
 from orefield.scenes.llff import list_llff
+from orefield.scenes.shots import Folder
 from orefield.scenes.transforms import list_transforms
 
 ORIENTATION, EXIF, GPS = 0x0112, 0x8769, 0x8825
@@ -58,8 +59,8 @@ def test_photographs_become_a_scene_with_the_poses_they_were_taken_from(
     assert not said.err  # pycolmap's log goes to a file
     assert list((out / "colmap").glob("log.*"))
 
-    found = shots(list_transforms(out / "transforms.json", 8))
-    given = shots(list_llff(real_scenes / "fern", 8))
+    found = shots(list_transforms(Folder(out), out / "transforms.json", SceneConfig(holdout=8)))
+    given = shots(list_llff(Folder(real_scenes / "fern"), SceneConfig(holdout=8)))
     given = [given[i] for i in USED]
     agreement = compare_poses(
         torch.stack([shot.pose for shot in found]), torch.stack([shot.pose for shot in given])

@@ -10,6 +10,7 @@ from orefield.config import SceneConfig
 from orefield.errors import SceneError
 from orefield.poses.write import OURS, Placed, claim, write_record, write_transforms
 from orefield.scenes import open_scene
+from orefield.scenes.shots import Folder
 from orefield.scenes.transforms import list_transforms
 
 LENS = Camera(12, 10, 11.0, 11.5, 6.2, 4.9, (0.02, -0.03, 0.001, -0.002))
@@ -40,7 +41,9 @@ def written(folder, cameras):
 @pytest.mark.parametrize("cameras", [[LENS] * 4, [LENS, PINHOLE, LENS, PINHOLE]])
 def test_the_reader_gets_back_the_cameras_and_poses_that_were_written(tmp_path, cameras):
     views = written(tmp_path / "out", cameras)
-    listing = list_transforms(tmp_path / "out" / "transforms.json", 8)
+    listing = list_transforms(
+        Folder(tmp_path / "out"), tmp_path / "out" / "transforms.json", SceneConfig(holdout=8)
+    )
     read = {shot.image.name: shot for shot in (*listing.train, *listing.test)}
     assert len(read) == len(views)
     for view in views:

@@ -1,4 +1,4 @@
-"""What a training step holds: bytes saved for the backward pass, and its peak working memory."""
+"""The memory a training step works in, at its peak."""
 
 import ctypes
 import sys
@@ -6,36 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
 from orefield.machine import resident_bytes
-
-
-class Held:
-    """Filled in by `saved_for_backward`."""
-
-    saved: int = 0
-
-
-@contextmanager
-def saved_for_backward(parameters: Iterator[Tensor]) -> Iterator[Held]:
-    """Count the bytes of every distinct storage autograd saves inside the block.
-
-    Parameters are left out: they are there with or without a graph.
-    """
-    owned = {p.untyped_storage().data_ptr() for p in parameters}
-    held, sizes = Held(), {}
-
-    def pack(x: Tensor) -> Tensor:
-        storage = x.untyped_storage()
-        if storage.data_ptr() not in owned:
-            sizes[storage.data_ptr()] = storage.nbytes()
-        return x
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
-        yield held
-    held.saved = sum(sizes.values())
 
 
 class Peak:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
-from orefield.bench.memory import saved_for_backward, working_memory
+from orefield.bench.memory import working_memory
 from orefield.config import RunConfig, changed
 from orefield.evaluate import BACKGROUND, PixelProbe, evaluate_views, summary
 from orefield.scenes.scene import Scene
@@ -32,8 +32,6 @@ class Point:
     kept_share: float
     """Share of marched samples kept since the last point."""
     rays: int
-    saved_bytes: int
-    """Held for the backward pass by one step, counted by saved-tensor hooks."""
     peak_bytes: int | None
     """Resident memory of one step at its peak, above that before the step."""
 
@@ -64,14 +62,13 @@ class Arm:
             psnr=probe.psnr(trainer.field, trainer.sampler),
             kept_share=self.kept / self.marched if self.marched else self.points[-1].kept_share,
             rays=trainer.rays,
-            saved_bytes=0,
             peak_bytes=None,
         )
         clock, stages = trainer.seconds, dict(trainer.stages)
-        with working_memory() as peak, saved_for_backward(trainer.field.parameters()) as held:
+        with working_memory() as peak:
             trainer.advance()
         trainer.seconds, trainer.stages = clock, stages
-        point.saved_bytes, point.peak_bytes = held.saved, peak.above_start
+        point.peak_bytes = peak.above_start
         self.marched = self.kept = 0
         self.points.append(point)
         return point

@@ -56,7 +56,6 @@ def summarise(arms: Sequence[Facts], seconds: float) -> dict[str, Facts]:
             },
             "kept_share": _spread([p["kept_share"] for p in points]),
             "rays": fmean(point["rays"] for point in points),
-            "saved_bytes": fmean(point["saved_bytes"] for point in points),
             "peak_bytes": fmean(peaks) if peaks else None,
         }
     return result
@@ -87,8 +86,8 @@ def markdown(summary: dict[str, Facts], seconds: float) -> str:
     quarters = " | ".join(f"{q * seconds:g} s" for q in _QUARTERS)
     lines = [
         f"| arm | PSNR at {quarters} | all test views | s to plain's 1/4, 1/2, end "
-        "| steps | ms/step | kept | saved for backward | step's peak |",
-        "|---" * (len(_QUARTERS) + 8) + "|",
+        "| steps | ms/step | kept | step's peak |",
+        "|---" * (len(_QUARTERS) + 7) + "|",
     ]
     for name, row in summary.items():
         values = [row["psnr"][str(q)] for q in _QUARTERS] + [row["test_psnr"]]
@@ -100,7 +99,7 @@ def markdown(summary: dict[str, Facts], seconds: float) -> str:
         lines.append(
             f"| {name} | {psnr} | {times} | {row['steps']['mean']:.0f} "
             f"| {row['ms_per_step']['mean']:.1f} | {100 * row['kept_share']['mean']:.0f} % "
-            f"| {row['saved_bytes'] / 2**20:.1f} MiB | {peak} |"
+            f"| {peak} |"
         )
     return "\n".join(lines)
 

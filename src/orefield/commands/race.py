@@ -23,7 +23,7 @@ class Args:
     scene: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SCENE")]
     """A scene's folder or JSON file, or an embedded scene: tankard, shapes."""
     arms: tuple[str, ...] = ("plain", "pruned", "hsm", "chance")
-    """Mining rules to race, each with changes of its own if wanted: hsm:optim.lr=0.01,mining.smallest=0.1"""
+    """Mining rules to race, each with changes of its own if wanted: hsm:optim.lr=0.01,seed=3."""
     seeds: int = 1
     """Number of seeds: --seed, --seed + 1, ..."""
     slice_seconds: float = 1.0

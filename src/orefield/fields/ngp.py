@@ -1,8 +1,8 @@
 """The Instant-NGP field (Müller et al. 2022, section 5.4): hash grid, density MLP, colour MLP.
 
-    features = hash grid(position)                                  [2 levels]
-    shape = W2 relu(W1 features)                                    [16], shape[0] is the log density
-    logits = V3 relu(V2 relu(V1 [shape, harmonics(direction)]))     [3]
+    features = hash grid(position)                                 [2 levels]
+    shape = W2 relu(W1 features)                                   [16], shape[0] the log density
+    logits = V3 relu(V2 relu(V1 [shape, harmonics(direction)]))    [3]
 Matrix products run in bf16 where asked for; master weights, the density's last layer and its output
 stay fp32, because an error in the log density is a relative error of the density.
 
@@ -86,7 +86,7 @@ class NgpField(nn.Module):
 
         def block(part: slice) -> Tensor:
             x = torch.cat([shape[part].to(self.dtype), codes.index_select(0, ray[part])], 1)
-            x = linear(_filled(x.T).T, self.colour1.to(self.dtype)).relu_()
+            x = linear(self._filled(x.T).T, self.colour1.to(self.dtype)).relu_()
             x = linear(x, self.colour2.to(self.dtype)).relu_()
             return linear(x, self.colour3.to(self.dtype))[: len(shape[part])].float()
 
@@ -119,12 +119,10 @@ class NgpField(nn.Module):
         back = torch.empty(len(ray), self.layout.features, dtype=self.dtype, device=ray.device)
         for part in _blocks(ray):
             n = len(ray[part])
-            f, g = _filled(features[:, part]).T, _filled(grad[part].T).T
+            f, g = self._filled(features[:, part]).T, self._filled(grad[part].T).T
             hidden = linear(f, w1).relu_()
             shape = linear(hidden.float(), self.density2)
-            x = torch.cat(
-                [shape.to(self.dtype), codes.index_select(0, _filled(ray[part], codes.dtype))], 1
-            )
+            x = torch.cat([shape.to(self.dtype), codes.index_select(0, self._filled(ray[part]))], 1)
             first = linear(x, v1).relu_()
             second = linear(first, v2).relu_()
             g3 = g[:, 1:].to(self.dtype)
@@ -143,7 +141,11 @@ class NgpField(nn.Module):
         hash_grid_backward(back.T, positions, self.layout, self.table.grad)
 
     def _hidden(self, features: Tensor) -> Tensor:
-        return linear(_filled(features).T, self.density1.to(self.dtype)).relu_()
+        return linear(self._filled(features).T, self.density1.to(self.dtype)).relu_()
+
+    def _filled(self, x: Tensor) -> Tensor:
+        """x with zeros along its last axis, up to `_ROWS`; as it is without products in bf16."""
+        return pad(x, (0, -x.shape[-1] % _ROWS)) if self.dtype == torch.bfloat16 else x
 
 
 def _add(weights: nn.Parameter, grad: Tensor, inputs: Tensor) -> None:
@@ -158,10 +160,3 @@ def _blocks(x: Tensor) -> Iterator[slice]:
     size = _BLOCK if x.device.type == "cpu" else max(samples, 1)
     for start in range(0, max(samples, 1), size):
         yield slice(start, min(start + size, samples))
-
-
-def _filled(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """x with zeros along its last axis, up to `_ROWS`; as it is where products are not in bf16."""
-    if (dtype or x.dtype) != torch.bfloat16:
-        return x
-    return pad(x, (0, -x.shape[-1] % _ROWS))

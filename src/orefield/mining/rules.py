@@ -78,7 +78,7 @@ def threshold(g: Float[Tensor, " samples"], c: float, of: int = 0) -> Bool[Tenso
 
     The mean is over `of` samples where g lacks some that are not hard at all.
     """
-    return g > c * g.sum() / max(of, len(g))
+    return g > c * (g.mean() * (len(g) / max(of, len(g))))
 
 
 def chance(
@@ -90,7 +90,7 @@ def chance(
     The mean is that of `threshold`.
     """
     u = torch.rand(g.shape, generator=generator, device=g.device, dtype=g.dtype)
-    return g > u * (sure * g.sum() / max(of, len(g)))
+    return g > u * (sure * (g.mean() * (len(g) / max(of, len(g)))))
 
 
 def hsm(

@@ -137,6 +137,8 @@ def _check(raw: Tensor, t: Tensor, dt: Tensor, spans: Tensor) -> None:
             f"raw must be [samples, 4], t and dt [samples]; got {list(raw.shape)}, "
             f"{list(t.shape)}, {list(dt.shape)}"
         )
+    if spans.device.type != "cpu":
+        return  # to look at them would make the host wait
     ends = spans.sum(1)
     tiles = (spans[1:, 0] == ends[:-1]).all() and (spans[:, 1] >= 0).all()
     whole = spans[0, 0] == 0 and ends[-1] == samples if len(spans) else samples == 0

@@ -2,14 +2,14 @@
 
 March, hash grid, density MLP and transmittance in one go. A ray ends where less than DARK of its
 light is left, so what lies behind a surface is never asked for. Of the samples before that, those
-with a share w of their pixel of at least `faintest` are returned, with what the density MLP says of them.
-Terms as in ops/march.py, hash_grid.py and composite.py.
+with a share w of their pixel of at least `faintest` are returned, with what the density MLP says of
+them. Terms as in ops/march.py, hash_grid.py and composite.py.
 """
 
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 from torch.nn.functional import linear
 
@@ -59,9 +59,14 @@ def definition(
     shape = linear(linear(features.T, net.hidden).relu(), net.out)
     before = shape.new_ones(len(rays))
     seen = visibility.definition(shape[:, 0], samples.dt, samples.spans, before)
-    index = ((seen.reaching >= DARK) & (seen.weights >= faintest)).nonzero()[:, 0]
+    index = matters(seen, faintest).nonzero()[:, 0]
     chosen = chosen_samples([samples], index, len(rays))
     return Look(chosen, shape[index], len(samples))
+
+
+def matters(seen: visibility.Visibility, faintest: float) -> Bool[Tensor, " samples"]:
+    """Samples that light reaches and that hold a share of their pixel; so do those that are NaN."""
+    return ~((seen.reaching < DARK) | (seen.weights < faintest))
 
 
 def chosen_samples(

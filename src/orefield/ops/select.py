@@ -18,7 +18,9 @@ def definition(
     order = mask.cumsum(0)
     slot = torch.where(mask & (order <= capacity), order - 1, capacity)
     # One slot more than asked for takes what has no place.
-    index = order.new_zeros(capacity + 1).scatter_(0, slot, torch.arange(len(mask)).to(order))
+    index = order.new_zeros(capacity + 1).scatter_(
+        0, slot, torch.arange(len(mask), device=mask.device)
+    )
     return index[:capacity], mask.sum().clamp(max=capacity)
 
 

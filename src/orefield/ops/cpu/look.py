@@ -18,8 +18,10 @@ from orefield.ops.cpu.march import inverse, next_sample
 from orefield.types import PackedSamples
 
 _I, _F = np.int32, np.float32
-_TASKS = 1
-"""Tasks per thread."""
+_SUMS = {"contract", "reassoc", "nsz"}
+"""What a compiler may do to sums; what is not a number stays that."""
+_LEAST = 256
+"""Room for samples found by a task, at least."""
 
 
 @njit(fastmath=True)
@@ -31,7 +33,7 @@ def _encode(table, positions, samples, layout, index, weight, features):
             encode(table, positions, at, n, level, layout, index, weight, features[block], 0)
 
 
-@njit(fastmath=True, inline="always")
+@njit(inline="always")
 def _layer(x, weights, row, depth, a, b, c, d):
     """Four outputs of a layer for a block of samples: the loop over samples runs as vectors."""
     for q in range(BLOCK):
@@ -43,10 +45,8 @@ def _layer(x, weights, row, depth, a, b, c, d):
             weights[row + 2, i],
             weights[row + 3, i],
         )
-        va, vb, vc, vd = (
-            weights[row, i + 1], weights[row + 1, i + 1],
-            weights[row + 2, i + 1], weights[row + 3, i + 1],
-        )  # fmt: skip
+        va, vb = weights[row, i + 1], weights[row + 1, i + 1]
+        vc, vd = weights[row + 2, i + 1], weights[row + 3, i + 1]
         one, two = x[i], x[i + 1]
         for q in range(BLOCK):
             a[q] += wa * one[q] + va * two[q]
@@ -55,16 +55,16 @@ def _layer(x, weights, row, depth, a, b, c, d):
             d[q] += wd * one[q] + vd * two[q]
 
 
-@njit(fastmath=True)
+@njit(fastmath=_SUMS)
 def _shape(features, w1, w2, hidden, a, b, c, d, shape):
     """Both layers for a block of samples."""
     for row in range(0, len(w1), 4):
         _layer(features, w1, row, w1.shape[1], a, b, c, d)
         for q in range(BLOCK):
-            hidden[row, q] = max(a[q], _F(0))
-            hidden[row + 1, q] = max(b[q], _F(0))
-            hidden[row + 2, q] = max(c[q], _F(0))
-            hidden[row + 3, q] = max(d[q], _F(0))
+            hidden[row, q] = _F(0) if a[q] < 0 else a[q]
+            hidden[row + 1, q] = _F(0) if b[q] < 0 else b[q]
+            hidden[row + 2, q] = _F(0) if c[q] < 0 else c[q]
+            hidden[row + 3, q] = _F(0) if d[q] < 0 else d[q]
     for row in range(0, len(w2), 4):
         _layer(hidden, w2, row, len(w1), a, b, c, d)
         for q in range(BLOCK):
@@ -139,8 +139,9 @@ def _look(
                 for i in range(begins[a], begins[a + 1]):
                     if light < dark:
                         break
-                    x = math.exp(min(shape[i, 0], largest)) * dt
-                    if light * -math.expm1(-x) >= faintest:
+                    s = shape[i, 0]
+                    x = math.exp(largest if s > largest else s) * dt
+                    if not light * -math.expm1(-x) < faintest:
                         if logged < capacity:
                             log_ray[task, logged], log_t[task, logged] = r, t[i]
                             for j in range(3):
@@ -152,7 +153,7 @@ def _look(
                     passed += x
                     light = math.exp(-passed)
                 thick[r - low] = passed
-                if ks[r - low] >= 0 and light >= dark:
+                if ks[r - low] >= 0 and not light < dark:
                     alive[going] = r
                     going += 1
             left = going
@@ -181,8 +182,8 @@ def look(rays, entry, leave, clear, dt, jitter, net, limits, expected, stretch):
     packed = tuple(v.contiguous().numpy() for v in values)
     w1, w2 = _rows_of_four(net.hidden.detach()), _rows_of_four(net.out.detach())
     w2 = torch.nn.functional.pad(w2, (0, len(w1) - w2.shape[1]))
-    tasks = _TASKS * numba.get_num_threads()
-    capacity = max(expected * 5 // (4 * tasks), 1024)
+    tasks = numba.get_num_threads()
+    capacity = max(expected * 5 // (4 * tasks), _LEAST)
     while True:
         log = (
             torch.empty(tasks, capacity, dtype=torch.int32),

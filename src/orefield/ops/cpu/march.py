@@ -1,7 +1,7 @@
 """Numba twin of marching: find each ray's sample numbers, prefix sum, write.
 
-Empty cells are skipped in leaps as wide as the grid's clearance allows. A leap lands short of the far
-side and tests again, so that rounding can never skip a sample which the definition keeps. No
+Empty cells are skipped in leaps as wide as the grid's clearance allows. A leap lands short of the
+far side and tests again, so that rounding can never skip a sample which the definition keeps. No
 fastmath here: cells must agree bit for bit.
 """
 
@@ -62,10 +62,11 @@ def _find(o, d, entry, leave, clear, dt, jitter, first, limit, ks, counts, going
         ox, oy, oz = o[r, 0], o[r, 1], o[r, 2]
         dx, dy, dz = d[r, 0], d[r, 1], d[r, 2]
         ix, iy, iz = inverse(dx), inverse(dy), inverse(dz)
-        begin, end = entry[r], leave[r]
-        shift = jitter[r]
+        begin, end, shift = entry[r], leave[r], jitter[r]
         while True:
-            k = next_sample(k, shift, begin, end, dt, ox, oy, oz, dx, dy, dz, ix, iy, iz, cells, res)
+            k = next_sample(
+                k, shift, begin, end, dt, ox, oy, oz, dx, dy, dz, ix, iy, iz, cells, res
+            )
             if k == _ENDED or count == limit:
                 break
             ks[r, count] = k

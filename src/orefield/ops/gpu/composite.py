@@ -33,7 +33,8 @@ def thickness(p_log_density, dt_ptr, o_s, m_s, STRIDE: tl.constexpr, LARGEST: tl
     """x at these samples, 0 outside of the mask."""
     b_log = tl.load(p_log_density + STRIDE * o_s, mask=m_s, other=0.0)
     b_dt = tl.load(dt_ptr + o_s, mask=m_s, other=0.0)
-    return tl.exp(tl.minimum(b_log, LARGEST)) * b_dt
+    # Not tl.minimum: a NaN would come out as the largest density, and no one would know.
+    return tl.exp(tl.where(b_log > LARGEST, LARGEST, b_log)) * b_dt
 
 
 @triton.jit
