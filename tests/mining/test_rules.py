@@ -13,7 +13,7 @@ from orefield.config import MiningConfig
 from orefield.mining import Budget, effective_sample_size, hardness, imbalance, paper_budget, select
 from orefield.mining.rules import hsm, poisson_probability
 
-BY_HARDNESS = ["hsm", "threshold", "topk", "poisson"]
+BY_HARDNESS = ["hsm", "chance", "threshold", "topk", "poisson"]
 ALL_RULES = ["plain", "pruned", *BY_HARDNESS, "uniform"]
 
 
@@ -117,6 +117,34 @@ def test_threshold_does_not_see_a_loss_scale():
     g = long_tailed(500)
     kept = [select(MiningConfig(rule="threshold"), g * scale)[0].kept for scale in (1.0, 2.0**16)]
     assert torch.equal(*kept)
+
+
+@pytest.mark.parametrize("sure", [1.0, 4.0, 20.0])
+def test_chance_keeps_each_sample_as_often_as_its_hardness_says(sure):
+    """Over many draws, within five standard deviations; whatever reaches the limit, always."""
+    g = long_tailed(500)
+    p = (g / (sure * g.mean())).clamp(max=1.0)
+    draws, often = 400, torch.zeros(500)
+    generator = seeded(1)
+    for _ in range(draws):
+        kept = select(MiningConfig(rule="chance", sure=sure), g, None, generator)[0].kept
+        often[kept] += 1
+    assert (often[p == 1] == draws).all()
+    deviation = (draws * p * (1 - p)).sqrt()
+    assert ((often - draws * p).abs() <= 5 * deviation + 1).all()
+
+
+@pytest.mark.parametrize("rule", ["threshold", "chance"])
+def test_samples_left_out_for_lack_of_hardness_count_in_the_mean(rule):
+    g = long_tailed(500)
+    padded = torch.cat([g, torch.zeros(1500)])
+    config = MiningConfig(rule=rule)
+    whole = select(config, padded, None, seeded(2))[0].kept
+    part = select(config, g, None, seeded(2), of=2000)[0].kept
+    if rule == "threshold":
+        assert torch.equal(whole, part)
+    assert abs(len(whole) - len(part)) <= 5 * len(part) ** 0.5
+    assert len(select(config, g, None, seeded(2))[0].kept) < len(part)
 
 
 def test_topk_keeps_the_hardest():

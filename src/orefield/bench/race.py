@@ -52,6 +52,7 @@ class Arm:
         while self.trainer.seconds < seconds:
             stats = self.trainer.advance()
             self.marched, self.kept = self.marched + stats.marched, self.kept + stats.kept
+        self.trainer.settle()
 
     def evaluate(self, probe: PixelProbe) -> Point:
         """Score the test pixels and take one more, measured, step; its time is not counted."""
