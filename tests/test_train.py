@@ -99,7 +99,8 @@ def test_dropping_samples_without_a_gradient_changes_none(
 ) -> None:
     """But for rounding: the sums have fewer terms."""
     grads = []
-    for mining in (MiningConfig(rule="plain"), MiningConfig(rule="threshold", c=0.0)):
+    kept_all = MiningConfig(rule="threshold", c=0.0, first_forward="all")
+    for mining in (MiningConfig(rule="plain"), kept_all):
         trainer = make(mining=mining, precision="fp32")
         trainer.field.table.data *= 1e4  # walls of matter: no light gets behind them
         trainer.field.density2.data[0] *= 20

@@ -235,32 +235,12 @@ def test_a_sink_gathers_what_autograd_would_get(twin):
     points, grad, table, sink = moved((points, grad, table, sink), place(twin))
     table.requires_grad_()
     with using(twin):
-        hash_grid(table, points, MIXED, sink=sink).backward(grad)
-        assert table.grad is None
+        hash_grid_backward(grad, points, MIXED, sink)
         once = sink.clone()
-        hash_grid(table, points, MIXED, sink=sink).backward(grad)
+        hash_grid_backward(grad, points, MIXED, sink)
         hash_grid(table, points, MIXED).backward(grad)
     repeated(twin, table.grad, once, MIXED)
     torch.testing.assert_close(sink, 2 * once)
-
-
-@pytest.mark.parametrize("twin", TWINS)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_known_features_are_returned_with_the_same_gradient(twin, dtype):
-    inputs = torch.rand(3, 40, generator=seeded(0)), random_table(MIXED, 2)
-    points, table = moved(inputs, place(twin))
-    table.requires_grad_()
-    with using(twin):
-        known = hash_grid(table, points, MIXED, dtype).detach()
-        grad = torch.randn(known.shape, generator=seeded(1)).to(known)
-        tables = []
-        for earlier in (None, known):
-            features = hash_grid(table, points, MIXED, dtype, known=earlier)
-            assert torch.equal(features, known)
-            features.backward(grad)
-            tables.append(table.grad)
-            table.grad = None
-    repeated(twin, *tables, MIXED)
 
 
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="one thread only")

@@ -94,14 +94,9 @@ def hash_grid(
     positions: Float[Tensor, "3 samples"],
     layout: GridLayout,
     dtype: torch.dtype = torch.float32,
-    sink: Float[Tensor, "rows 2"] | None = None,
-    known: Float[Tensor, "features samples"] | None = None,
 ) -> Float[Tensor, "features samples"]:
     """Features of positions in the unit cube (clamped to it), with a gradient for the table.
 
-    With `sink`, the table's gradient is added there in place and autograd gets none: training saves
-    allocating and clearing a table's worth of zeros each step. `known` are features that an earlier
-    call gave for these positions and this table: they are returned, with the same gradient.
     Raises ValueError when the table does not have the layout's rows.
     """
     if table.shape != (layout.rows, 2) or table.dtype != torch.float32:
@@ -111,11 +106,7 @@ def hash_grid(
         )
     if positions.ndim != 2 or positions.shape[0] != 3:
         raise ValueError(f"positions must be [3, samples], got {list(positions.shape)}")
-    if known is not None and known.shape != (layout.features, positions.shape[1]):
-        raise ValueError(
-            f"known must be [{layout.features}, {positions.shape[1]}], got {list(known.shape)}"
-        )
-    features: Tensor = _HashGrid.apply(table, positions, layout, dtype, sink, known)
+    features: Tensor = _HashGrid.apply(table, positions, layout, dtype)
     return features
 
 
@@ -141,18 +132,10 @@ def hash_grid_backward(
 class _HashGrid(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any,
-        table: Tensor,
-        positions: Tensor,
-        layout: GridLayout,
-        dtype: torch.dtype,
-        sink: Tensor | None,
-        known: Tensor | None,
+        ctx: Any, table: Tensor, positions: Tensor, layout: GridLayout, dtype: torch.dtype
     ) -> Tensor:
         ctx.save_for_backward(positions)
-        ctx.layout, ctx.sink, ctx.rows = layout, sink, table.shape[0]
-        if known is not None:
-            return known.view_as(known)
+        ctx.layout, ctx.rows = layout, table.shape[0]
         twin = pick("hash_grid", table)
         if twin is None:
             return definition(table, positions, layout).to(dtype)
@@ -160,10 +143,8 @@ class _HashGrid(torch.autograd.Function):
         return features
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, None, None, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
         (positions,) = ctx.saved_tensors
-        sink = ctx.sink
-        if sink is None:
-            sink = torch.zeros(ctx.rows, 2, device=positions.device)
-        hash_grid_backward(grads[0], positions, ctx.layout, sink)
-        return (sink if ctx.sink is None else None), None, None, None, None, None
+        table = torch.zeros(ctx.rows, 2, device=positions.device)
+        hash_grid_backward(grads[0], positions, ctx.layout, table)
+        return table, None, None, None

@@ -93,14 +93,39 @@ def _advance(r, k, o, d, begin, end, shift, dt, cells, res, positions, t, at, mo
     return count, k
 
 
+@njit(error_model="numpy")
+def _sort_out(
+    task, r, first, last, passed, dt, limits, positions, t, shape, logged, log, counts
+):  # fmt: skip
+    """Log what matters among samples of a ray; its thickness so far, light left, entries so far."""
+    dark, faintest, largest = limits
+    log_ray, log_t, log_position, log_shape = log
+    light = math.exp(-passed)
+    for i in range(first, last):
+        if light < dark:
+            break
+        s = shape[i, 0]
+        x = math.exp(largest if s > largest else s) * dt
+        if not light * -math.expm1(-x) < faintest:
+            if logged < log_ray.shape[1]:
+                log_ray[task, logged], log_t[task, logged] = r, t[i]
+                for j in range(3):
+                    log_position[task, logged, j] = positions[j, i]
+                for j in range(shape.shape[1]):
+                    log_shape[task, logged, j] = shape[i, j]
+                counts[r] += 1
+            logged += 1
+        passed += x
+        light = math.exp(-passed)
+    return passed, light, logged
+
+
 @njit(parallel=True, cache=True, error_model="numpy")
 def _look(
     rays, clear, dt, table, layout, w1, w2, limits, stretch, tasks, asked, found, counts, log
 ):
     o, d, entry, leave, jitter = rays
-    dark, faintest, largest = limits
-    log_ray, log_t, log_position, log_shape = log
-    res, cells, capacity = _I(len(clear)), clear.reshape(-1), log_ray.shape[1]
+    dark, res, cells = limits[0], _I(len(clear)), clear.reshape(-1)
     depth, code = w1.shape[1], len(w2)
     for task in prange(tasks):
         low, high = task * len(o) // tasks, (task + 1) * len(o) // tasks
@@ -134,25 +159,10 @@ def _look(
             going = 0
             for a in range(left):
                 r = alive[a]
-                passed = thick[r - low]
-                light = math.exp(-passed)
-                for i in range(begins[a], begins[a + 1]):
-                    if light < dark:
-                        break
-                    s = shape[i, 0]
-                    x = math.exp(largest if s > largest else s) * dt
-                    if not light * -math.expm1(-x) < faintest:
-                        if logged < capacity:
-                            log_ray[task, logged], log_t[task, logged] = r, t[i]
-                            for j in range(3):
-                                log_position[task, logged, j] = positions[j, i]
-                            for j in range(code):
-                                log_shape[task, logged, j] = shape[i, j]
-                            counts[r] += 1
-                        logged += 1
-                    passed += x
-                    light = math.exp(-passed)
-                thick[r - low] = passed
+                thick[r - low], light, logged = _sort_out(
+                    task, r, begins[a], begins[a + 1], thick[r - low], dt, limits,
+                    positions, t, shape, logged, log, counts,
+                )  # fmt: skip
                 if ks[r - low] >= 0 and not light < dark:
                     alive[going] = r
                     going += 1
