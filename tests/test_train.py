@@ -14,7 +14,8 @@ from orefield.config import MiningConfig, Rule, RunConfig
 from orefield.mining import Selection
 from orefield.ops.composite import Pixels, composite
 from orefield.scenes import Scene
-from orefield.train import StepStats, Trainer, fit, pixel_gradient, warm_up
+from orefield.step import pixel_gradient
+from orefield.train import StepStats, Trainer, fit, warm_up
 from orefield.types import PackedSamples
 from strategies import packed, seeded
 
@@ -120,7 +121,7 @@ def test_weights_of_kept_samples_multiply_their_gradient(
     def all_twice(config, g, budget, generator, of):
         return Selection(torch.arange(len(g)), torch.full_like(g, 2.0)), budget
 
-    monkeypatch.setattr("orefield.train.select", all_twice)
+    monkeypatch.setattr("orefield.step.select", all_twice)
     _, twice = one_step(make("hsm", precision="fp32"), monkeypatch)
     for name, grad in plain.items():
         torch.testing.assert_close(twice[name], 2 * grad)
@@ -212,7 +213,7 @@ def test_fit_ends_with_the_time(make: Make) -> None:
     stats = list(fit(trainer))
     assert stats[-2].seconds < 0.3 <= stats[-1].seconds
     assert [s.step for s in stats] == list(range(1, len(stats) + 1))
-    assert sum(trainer.stages.values()) <= trainer.seconds
+    assert sum(trainer.watch.seconds.values()) <= trainer.seconds
 
 
 def test_rays_adapt_to_the_target_number_of_samples(make: Make) -> None:

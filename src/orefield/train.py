@@ -1,8 +1,6 @@
 """Training: one step, the loop over steps, and everything needed to go on after a stop.
 
-A step draws rays, looks along them without a graph, carries the pixel loss back to
-the field's raw outputs in closed form, lets the mining rule choose, and has the field learn from
-the chosen. `plain` learns from all, `pruned` from those that light reaches.
+The steps themselves are in step.py and static_step.py.
 """
 
 import math
@@ -13,22 +11,19 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from orefield.batch import draw, pixel_loss
 from orefield.config import RunConfig
 from orefield.devices import resolve_device, synchronise, use_device
 from orefield.errors import OrefieldError
 from orefield.fields import make_field
-from orefield.look import FIRST_OUTLOOK, Outlook, bright, look_ahead, look_everywhere, outlook
-from orefield.mining import Budget, hardness, select
-from orefield.ops.look import Look
+from orefield.look import Outlook
+from orefield.mining import Budget
 from orefield.optim import Optimiser
 from orefield.samplers import OccupancySampler, seen_cells
 from orefield.scenes import PixelBank, Scene
 from orefield.static_step import Replay, Report, StaticStep, has_static_step
-from orefield.types import PackedSamples, Rays
+from orefield.step import Step, Stopwatch
 
 _FIRST_RAYS = 1024
 _MOST_RAYS = 65_536
@@ -37,7 +32,6 @@ _SETTLING = 16
 """Steps of fixed shapes at a run's start after each of which the number of rays adapts."""
 _FILLED = 0.95
 """Share of a buffer of fixed size that the rays should fill: what overflows is lost."""
-STAGES = ("draw", "look", "shade", "composite", "select", "backward", "optimise", "refresh")
 
 
 class StepStats(NamedTuple):
@@ -72,16 +66,15 @@ class Trainer:
         seen = seen_cells(cameras, config.sampler.resolution, scene.near)
         self.sampler = OccupancySampler(config.sampler, scene.near, seen).to(self.device)
         self.optimiser = Optimiser(self.field)
-        self.budget: Budget | None = Budget()
         self.step, self.seconds, self.skipped = 0, 0.0, 0
-        self.rays, self.outlook = _FIRST_RAYS, FIRST_OUTLOOK
+        self.rays, self.watch = _FIRST_RAYS, Stopwatch()
+        parts = self.bank, self.field, self.sampler, self.generator
+        self.dynamic = Step(config, *parts, self.watch)
         self.samples = config.optim.samples
         """Samples aimed at per step: fewer than configured after the memory ran out."""
         self.static = has_static_step(config, self.field, self.device)
         self.replay: Replay | None = None
         self._known: Report | None = None
-        self.stages = dict.fromkeys(STAGES, 0.0)
-        """Seconds spent so far in each stage of the step."""
 
     def progress(self) -> float:
         """Share of the run's budget used, in [0, 1]."""
@@ -97,12 +90,13 @@ class Trainer:
 
     def advance(self) -> StepStats:
         """One training step; where a GPU's memory runs out, with half the samples from then on."""
-        begun = self._lap = time.perf_counter()
+        begun = time.perf_counter()
+        self.watch.start()
         drawn, lr, done = self.rays, self.lr(), None
         while done is None:
             with suppress(torch.cuda.OutOfMemoryError):
                 self.sampler.update(self.step, self.field.density, self.generator)
-                self._mark("refresh")
+                self.watch.mark("refresh")
                 done = self._static_step(lr) if self.static else self._step(lr)
             if done is None:
                 self._halve()
@@ -128,6 +122,7 @@ class Trainer:
         }
         if self.replay:
             self.skipped = int(self.replay.step.read().skipped)
+        budget = self.dynamic.budget
         facts = {
             "device": self.device.type,
             "samples": self.samples,
@@ -135,10 +130,10 @@ class Trainer:
             "seconds": self.seconds,
             "skipped": self.skipped,
             "rays": self.rays,
-            "outlook": list(self.outlook),
+            "outlook": list(self.dynamic.outlook),
             "optimiser_steps": self.optimiser.steps,
-            "budget": self.budget._asdict() if self.budget else None,
-            "stages": self.stages,
+            "budget": budget._asdict() if budget else None,
+            "stages": self.watch.seconds,
         }
         return tensors, facts
 
@@ -160,18 +155,18 @@ class Trainer:
             self.generator.manual_seed((self.config.seed << 32) + self.step)
             place = f"stopped on {facts['device']}, goes on on {self.device.type}"
             warnings.warn(f"{place}: with other random numbers than there", stacklevel=2)
-        self.outlook = Outlook(*facts["outlook"])
-        self.stages = dict(facts["stages"])
-        self.budget = Budget(**facts["budget"]) if facts["budget"] else None
+        self.dynamic.outlook = Outlook(*facts["outlook"])
+        self.watch.seconds = dict(facts["stages"])
+        self.dynamic.budget = Budget(**facts["budget"]) if facts["budget"] else None
 
     def _step(self, lr: float) -> tuple[float, int, int]:
         """A step whose shapes follow the data; loss, samples evaluated, samples kept."""
-        batch = draw(self.bank, self.rays, self.generator, self.config.optim.background)
-        self._mark("draw")
-        loss, evaluated, kept = self._learn(*batch)
+        loss, evaluated, kept = self.dynamic(self.rays)
         if math.isfinite(loss):
             self.optimiser.step(lr)
-        self._mark("optimise")
+        else:
+            self.skipped += 1
+        self.watch.mark("optimise")
         self.rays = self._next_rays(evaluated, self.samples)
         return loss, evaluated, kept
 
@@ -184,9 +179,9 @@ class Trainer:
             self.replay = Replay(step, self.config.cuda_graph)
         self.replay.step.follow()
         self.replay(self.rays)
-        self._mark("backward")
+        self.watch.mark("backward")
         self.optimiser.step(lr, keep=True)
-        self._mark("optimise")
+        self.watch.mark("optimise")
         adapts = self.step < _SETTLING or (self.step + 1) % self.config.static.adapt_every == 0
         if adapts or self._known is None:
             self._known = self.replay.step.read()
@@ -209,78 +204,10 @@ class Trainer:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _learn(self, rays: Rays, target: Tensor, background: Tensor) -> tuple[float, int, int]:
-        """Gradients of this batch into the parameters.
-
-        Returns the loss and the numbers of samples evaluated and kept.
-        """
-        look = self._look(rays)
-        samples, codes = look.samples, self.field.directions(rays.directions)
-        self._mark("look")
-        with torch.no_grad():
-            logits = self.field.shade(look.shape, codes, samples.ray)
-        raw = torch.cat([look.shape[:, :1], logits], 1)
-        self._mark("shade")
-        loss, grad = pixel_gradient(raw, samples, target, background)
-        self._mark("composite")
-        if not math.isfinite(loss):
-            self.skipped += 1
-            return loss, look.asked, 0
-        rule = self.config.mining.rule
-        if rule in ("plain", "pruned"):
-            self.field.learn(samples.positions, codes, samples.ray, grad, look.features)
-            self._mark("backward")
-            return loss, look.asked, len(samples)
-        g = hardness(grad)
-        chosen, self.budget = select(
-            self.config.mining, g, self.budget, self.generator, of=look.asked
-        )
-        self._mark("select")
-        kept = chosen.kept
-        positions = samples.positions.index_select(1, kept)
-        features = None if look.features is None else look.features.index_select(1, kept)
-        wanted = weighted(grad[kept], chosen.weight)
-        self.field.learn(positions, codes, samples.ray[kept], wanted, features)
-        self._mark("backward")
-        return loss, look.asked, len(kept)
-
-    def _look(self, rays: Rays) -> Look:
-        mining = self.config.mining
-        if mining.looks_ahead:
-            ahead = self.field, self.sampler, rays, self.generator, mining.faintest
-            look = look_ahead(*ahead, self.outlook)
-            self.outlook = outlook(look)
-            return look
-        look = look_everywhere(self.field, self.sampler, rays, self.generator)
-        return bright(look) if mining.rule == "pruned" else look
-
     def _next_rays(self, marched: int, samples: int) -> int:
         """As many rays as would have met the sample target."""
         wanted = self.rays * samples / max(marched, 1)
         return int(min(max(wanted, self.rays / 2, 64), self.rays * 2, _MOST_RAYS))
-
-    def _mark(self, stage: str) -> None:
-        now = time.perf_counter()
-        self.stages[stage] += now - self._lap
-        self._lap = now
-
-
-def pixel_gradient(
-    raw: Float[Tensor, "samples 4"],
-    samples: PackedSamples,
-    target: Float[Tensor, "rays 3"],
-    background: Float[Tensor, "rays 3"],
-) -> tuple[float, Float[Tensor, "samples 4"]]:
-    """`pixel_loss`, its loss read back from the device."""
-    loss, grad = pixel_loss(raw, samples, target, background)
-    return float(loss), grad
-
-
-def weighted(
-    grad: Float[Tensor, "samples 4"], weight: Float[Tensor, " samples"] | None
-) -> Float[Tensor, "samples 4"]:
-    """Each sample's gradient times its weight; None stands for ones."""
-    return grad if weight is None else grad * weight[:, None]
 
 
 def fit(trainer: Trainer) -> Iterator[StepStats]:

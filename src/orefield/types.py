@@ -134,3 +134,14 @@ class Sampler(Protocol):
     def update(self, step: int, density: Density, generator: torch.Generator) -> None:
         """Learn from the field where matter is."""
         ...
+
+    def learn(self, samples: PackedSamples, weights: Float[Tensor, " samples"]) -> None:
+        """Add to the `.grad` of `parameters()`, given the field's weights of this batch's samples.
+
+        `samples` are what the last call returned. A sampler without parameters does nothing.
+        """
+        ...
+
+    def parameters(self) -> list[torch.nn.Parameter]:
+        """What an optimiser moves; empty where the sampler learns otherwise."""
+        ...

@@ -65,10 +65,10 @@ class Arm:
             rays=trainer.rays,
             peak_bytes=None,
         )
-        clock, stages = trainer.seconds, dict(trainer.stages)
+        clock, stages = trainer.seconds, dict(trainer.watch.seconds)
         with working_memory() as peak:
             trainer.advance()
-        trainer.seconds, trainer.stages = clock, stages
+        trainer.seconds, trainer.watch.seconds = clock, stages
         point.peak_bytes = peak.above_start
         self.marched = self.kept = 0
         self.points.append(point)
@@ -79,7 +79,7 @@ class Arm:
         steps = self.trainer.step - len(self.points)  # without the measured steps
         views = evaluate_views(self.trainer.field, self.trainer.sampler, scene.test, background)
         test = summary([view.score for view in views])
-        stages = {name: 1e3 * s / steps for name, s in self.trainer.stages.items()}
+        stages = {name: 1e3 * s / steps for name, s in self.trainer.watch.seconds.items()}
         return {
             "arm": self.name,
             "seed": self.seed,

@@ -56,6 +56,13 @@ class OccupancySampler:
         """At most `limit` samples per ray from number `first`, and where to go on (see `march`)."""
         return march(rays, self.clear, self.dt, self.near, jitter, first, limit)
 
+    def learn(self, samples: PackedSamples, weights: Float[Tensor, " samples"]) -> None:
+        """Nothing: the grid learns from densities, in `update`."""
+
+    def parameters(self) -> list[torch.nn.Parameter]:
+        """None."""
+        return []
+
     def update(self, step: int, density: Density, generator: torch.Generator) -> None:
         """Refresh the grid when `step` is due; steps count from 0."""
         if step % self.config.refresh_every == 0:
