@@ -26,7 +26,7 @@ ORDER = (
     ("look",),
     ("mining",),
     ("losses", "calibration"),
-    ("batch",),
+    ("batch", "presets"),
     ("checkpoint", "optim", "step", "static_step"),
     ("train",),
     ("evaluate",),

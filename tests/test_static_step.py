@@ -131,7 +131,7 @@ def test_the_step_asks_the_device_nothing(rule: str, tiny_scene: Scene, small: R
 def step_marches_by_definition(trainer: Trainer) -> bool:
     from orefield.ops.backend import pick
 
-    return not hasattr(pick("march", trainer.sampler.clear), "march_static")
+    return not hasattr(pick("march", trainer.sampler.grid.clear), "march_static")
 
 
 def test_samples_beyond_the_buffer_take_their_rays_out_of_the_loss(
@@ -224,11 +224,11 @@ def test_static_marching_is_marching_into_a_buffer(
     rays, _ = trainer.bank.sample(5, trainer.generator)
     rays = Rays(rays.origins, rays.directions)
     jitter = torch.rand(5, device=rays.origins.device)
-    grid = trainer.sampler.clear, trainer.sampler.dt, trainer.sampler.near
-    free, _ = march(rays, *grid, jitter)
+    grid = trainer.sampler.grid
+    free, _ = march(rays, grid, jitter)
     ours, total = definition(rays, *grid, jitter, capacity)
     with using("gpu"):
-        twins, twin_total = march_static(rays, *grid, jitter, capacity)
+        twins, twin_total = march_static(rays, grid, jitter, capacity)
     found = min(len(free), capacity)
     assert int(total) == int(twin_total) == len(free)
     assert len(ours) == len(twins) == capacity
@@ -245,7 +245,7 @@ def test_marching_into_nothing_is_refused(tiny_scene: Scene, small: RunConfig) -
     trainer = Trainer(tiny_scene, small)
     rays, _ = trainer.bank.sample(1, trainer.generator)
     with pytest.raises(ValueError, match="capacity at least 1"):
-        march_static(rays, trainer.sampler.clear, 0.1, 0.0, torch.zeros(1), 0)
+        march_static(rays, trainer.sampler.grid, torch.zeros(1), 0)
 
 
 @pytest.mark.skipif(not COMPILED, reason="needs a GPU")

@@ -28,10 +28,10 @@ from orefield.errors import ConfigError, RunError
 from orefield.fields import make_field
 from orefield.fields.frequency import FrequencyField
 from orefield.fields.ngp import NgpField
-from orefield.samplers import OccupancySampler
+from orefield.samplers import OccupancySampler, ProposalSampler, make_sampler
 from orefield.scenes.scene import Scene
 
-FORMAT = 1
+FORMAT = 2
 _FILES = ("config.json", "metrics.json", "field.safetensors", "state.safetensors")
 _FOLDERS = ("renders", "plots")
 
@@ -49,7 +49,7 @@ class Resumable(Protocol):
         ...
 
     @property
-    def sampler(self) -> OccupancySampler:
+    def sampler(self) -> OccupancySampler | ProposalSampler:
         """Where it looks."""
         ...
 
@@ -70,6 +70,8 @@ class Header:
     """The scene: a path, or an embedded scene's name."""
     near: float
     """Distance from a camera, in scene units, before which nothing is sampled."""
+    extent: int
+    """Side of the cube that was sampled, in boxes."""
     to_world: tuple[tuple[float, ...], ...]
     """4 x 4 similarity from scene units back to the coordinates of the files."""
     config: RunConfig
@@ -82,13 +84,13 @@ class Run:
     folder: Path
     header: Header
     field: NgpField | FrequencyField
-    sampler: OccupancySampler
+    sampler: OccupancySampler | ProposalSampler
 
 
 def header_of(scene: Scene, source: str, config: RunConfig) -> Header:
     """The header of a run on `scene`, which `open_scene` finds at `source`."""
     rows: list[list[float]] = scene.to_world.tolist()
-    return Header(source, scene.near, tuple(map(tuple, rows)), config)
+    return Header(source, scene.near, scene.extent, tuple(map(tuple, rows)), config)
 
 
 def create_run(folder: Path, header: Header, overwrite: bool = False) -> None:
@@ -111,7 +113,7 @@ def create_run(folder: Path, header: Header, overwrite: bool = False) -> None:
 def write_config(folder: Path, header: Header) -> None:
     """Write config.json, also when a resumed run gets a new budget."""
     facts = {"orefield": __version__, "format": FORMAT, "scene": header.source}
-    facts |= {"near": header.near, "to_world": header.to_world}
+    facts |= {"near": header.near, "extent": header.extent, "to_world": header.to_world}
     write_json(folder / "config.json", {**facts, "config": to_dict(header.config)})
 
 
@@ -125,6 +127,7 @@ def read_config(folder: Path) -> Header:
         "format": int,
         "scene": str,
         "near": (int, float),
+        "extent": int,
         "to_world": list,
         "config": dict,
     }
@@ -139,7 +142,7 @@ def read_config(folder: Path) -> Header:
     except ConfigError as error:
         raise RunError(f"{path}: {error}") from None
     to_world = tuple(map(tuple, facts["to_world"]))
-    return Header(facts["scene"], float(facts["near"]), to_world, config)
+    return Header(facts["scene"], float(facts["near"]), facts["extent"], to_world, config)
 
 
 def save_run(folder: Path, trainer: Resumable) -> None:
@@ -161,7 +164,7 @@ def load_run(folder: Path, device: str = "cpu") -> Run:
     on = resolve_device(device)
     use_device(on)
     field = make_field(config.field, config.seed, on)
-    sampler = OccupancySampler(config.sampler, header.near).to(on)
+    sampler = make_sampler(config, header.near, header.extent).to(on)
     run = Run(folder, header, field, sampler)
     expected = _rendering_tensors(run)
     _check_tensors(path, given, expected)

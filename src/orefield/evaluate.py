@@ -19,10 +19,9 @@ from orefield.errors import OrefieldError
 from orefield.machine import processor_name
 from orefield.metrics import psnr, ssim
 from orefield.render import Picture, render_rays, render_view
-from orefield.samplers import OccupancySampler
 from orefield.scenes.pixels import PixelBank
 from orefield.scenes.scene import Scene, View
-from orefield.types import Field
+from orefield.types import Field, Sampler
 
 WINDOW = 11
 """Pixels along a side of SSIM's window."""
@@ -48,7 +47,7 @@ class Rendered:
 
 
 def evaluate_views(
-    field: Field, sampler: OccupancySampler, views: Sequence[View], background: float
+    field: Field, sampler: Sampler, views: Sequence[View], background: float
 ) -> Iterator[Rendered]:
     """Render and score each view over a grey `background` in [0, 1] (1 white, 0 black).
 
@@ -160,7 +159,7 @@ class PixelProbe:
         self.truth, self.background = over_background(pixels, background), background
 
     @torch.no_grad()
-    def psnr(self, field: Field, sampler: OccupancySampler) -> float:
+    def psnr(self, field: Field, sampler: Sampler) -> float:
         """PSNR in dB over all the pixels at once (not a mean of views, so a little lower)."""
         rays = self.rays.to(device_of(field))
         colour, opacity = (x.cpu() for x in render_rays(field, sampler, rays)[:2])

@@ -62,8 +62,7 @@ def look_ahead(
     fused = pick("look", rays.origins) is not None
     if fused and isinstance(field, NgpField) and isinstance(sampler, OccupancySampler):
         net = DensityNet(field.table, field.layout, field.density1, field.density2)
-        grid = sampler.clear, sampler.dt, sampler.near
-        return look_along(rays, *grid, jitter, net, faintest, *outlook)
+        return look_along(rays, sampler.grid, jitter, net, faintest, *outlook)
     return _in_stretches(field, sampler, rays, jitter, faintest)
 
 

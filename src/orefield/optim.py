@@ -1,5 +1,7 @@
 """Adam for a field: the hash table by touched rows, everything else by torch."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -10,10 +12,13 @@ from orefield.ops.adam import BETAS, EPSILON, adam_rows
 class Optimiser:
     """One learning rate for all parameters; Instant-NGP's betas and epsilon."""
 
-    def __init__(self, field: NgpField | FrequencyField) -> None:
+    def __init__(
+        self, field: NgpField | FrequencyField, others: Sequence[torch.nn.Parameter] = ()
+    ) -> None:
+        """`others`: parameters that are not the field's, such as a sampler's."""
         self.steps = 0
         self.table: Tensor | None = field.table if isinstance(field, NgpField) else None
-        dense = [p for p in field.parameters() if p is not self.table]
+        dense = [*(p for p in field.parameters() if p is not self.table), *others]
         self.adam = torch.optim.Adam(dense, lr=1.0, betas=BETAS, eps=EPSILON)
         for p in dense:
             self.adam.state[p] = {

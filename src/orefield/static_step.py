@@ -48,7 +48,12 @@ def has_static_step(config: RunConfig, field: object, device: torch.device) -> b
     use, mining = config.static.use, config.mining
     if use == "never":
         return False
-    able = isinstance(field, NgpField) and mining.rule in RULES and mining.first_forward != "seen"
+    able = (
+        isinstance(field, NgpField)
+        and config.sampler.kind == "occupancy"
+        and mining.rule in RULES
+        and mining.first_forward != "seen"
+    )
     able &= backend_for(device.type)[0] != "definition"  # which knows no buffers that are not full
     # On the CPU buffers of the right size cost nothing, and padding does.
     pays = device.type == "cuda" and backend_for("cuda")[0] == "gpu"
@@ -75,7 +80,7 @@ class StaticStep:
         self.config, self.bank, self.field, self.sampler = config, bank, field, sampler
         self.generator, self.capacity = generator, samples
         self.room = max(math.ceil(config.static.room * samples), 1)
-        self.clear = sampler.clear.clone()
+        self.clear = sampler.grid.clear.clone()
         self.slots = torch.arange(samples, device=self.clear.device)
         self.report = torch.zeros(len(Report._fields), device=self.clear.device)
 
@@ -84,8 +89,8 @@ class StaticStep:
         batch = draw(self.bank, rays, self.generator, self.config.optim.background)
         device = self.clear.device
         jitter = torch.rand(rays, generator=self.generator, device=device)
-        grid = self.clear, self.sampler.dt, self.sampler.near
-        samples, total = march_static(batch.rays, *grid, jitter, self.capacity)
+        grid = self.sampler.grid._replace(clear=self.clear)
+        samples, total = march_static(batch.rays, grid, jitter, self.capacity)
         count = total.clamp(max=self.capacity)
         # A ray cut off by the buffer's end shows its background where matter may be.
         ends = samples.spans.sum(1)
@@ -116,7 +121,7 @@ class StaticStep:
 
     def follow(self) -> None:
         """Take over the sampler's present grid; its buffer stays where it is."""
-        self.clear.copy_(self.sampler.clear)
+        self.clear.copy_(self.sampler.grid.clear)
 
     def read(self) -> Report:
         """The last step's report; waits for the device."""

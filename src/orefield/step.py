@@ -19,11 +19,14 @@ from orefield.fields import FrequencyField, NgpField
 from orefield.look import FIRST_OUTLOOK, bright, look_ahead, look_everywhere, outlook
 from orefield.mining import Budget, hardness, select
 from orefield.ops.look import Look
-from orefield.samplers import OccupancySampler
+from orefield.ops.visibility import visibility
+from orefield.samplers import OccupancySampler, ProposalSampler
 from orefield.scenes import PixelBank
 from orefield.types import PackedSamples, Rays
 
-STAGES = ("draw", "look", "shade", "composite", "select", "backward", "optimise", "refresh")
+STAGES = (
+    "draw", "look", "propose", "shade", "composite", "select", "backward", "optimise", "refresh",
+)  # fmt: skip
 
 
 class Stopwatch:
@@ -63,7 +66,7 @@ class Step:
         config: RunConfig,
         bank: PixelBank,
         field: NgpField | FrequencyField,
-        sampler: OccupancySampler,
+        sampler: OccupancySampler | ProposalSampler,
         generator: torch.Generator,
         watch: Stopwatch,
     ) -> None:
@@ -71,6 +74,8 @@ class Step:
         self.generator, self.watch = generator, watch
         self.budget: Budget | None = Budget()
         self.outlook = FIRST_OUTLOOK
+        proposes = config.sampler.kind == "proposal"
+        self.distortion = config.proposal.distortion if proposes else 0.0
 
     def __call__(self, rays: int) -> Learnt:
         """Draw that many rays and learn from them."""
@@ -87,7 +92,7 @@ class Step:
             logits = self.field.shade(look.shape, codes, samples.ray)
         raw = torch.cat([look.shape[:, :1], logits], 1)
         self.watch.mark("shade")
-        loss, grad = pixel_gradient(raw, samples, batch.target, batch.background)
+        loss, grad = pixel_gradient(raw, samples, batch.target, batch.background, self.distortion)
         self.watch.mark("composite")
         if not math.isfinite(loss):
             return Learnt(loss, look.asked, 0)
@@ -103,12 +108,20 @@ class Step:
 
     def _look(self, rays: Rays) -> Look:
         mining = self.config.mining
-        if mining.looks_ahead:
+        if mining.looks_ahead and isinstance(self.sampler, OccupancySampler):
             ahead = self.field, self.sampler, rays, self.generator, mining.faintest
             look = look_ahead(*ahead, self.outlook)
             self.outlook = outlook(look)
             return look
         look = look_everywhere(self.field, self.sampler, rays, self.generator)
+        if self.sampler.parameters():
+            samples = look.samples
+            weights = visibility(look.shape[:, 0], samples.dt, samples.spans).weights
+            self.watch.mark("look")
+            self.sampler.learn(samples, weights)
+            self.watch.mark("propose")
+        if mining.looks_ahead:
+            return bright(look, mining.faintest)
         return bright(look) if mining.rule == "pruned" else look
 
     def _choose(
@@ -128,9 +141,10 @@ def pixel_gradient(
     samples: PackedSamples,
     target: Float[Tensor, "rays 3"],
     background: Float[Tensor, "rays 3"],
+    distortion: float = 0.0,
 ) -> tuple[float, Float[Tensor, "samples 4"]]:
     """`pixel_loss`, its loss read back from the device."""
-    loss, grad = pixel_loss(raw, samples, target, background)
+    loss, grad = pixel_loss(raw, samples, target, background, distortion=distortion)
     return float(loss), grad
 
 

@@ -20,7 +20,7 @@ from orefield.fields import make_field
 from orefield.look import Outlook
 from orefield.mining import Budget
 from orefield.optim import Optimiser
-from orefield.samplers import OccupancySampler, seen_cells
+from orefield.samplers import OccupancySampler, make_sampler, seen_cells
 from orefield.scenes import PixelBank, Scene
 from orefield.static_step import Replay, Report, StaticStep, has_static_step
 from orefield.step import Step, Stopwatch
@@ -62,10 +62,12 @@ class Trainer:
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
         self.bank = PixelBank(scene.train, self.device)
         self.field = make_field(config.field, config.seed, self.device)
-        cameras = [(view.camera, view.pose) for view in scene.train]
-        seen = seen_cells(cameras, config.sampler.resolution, scene.near)
-        self.sampler = OccupancySampler(config.sampler, scene.near, seen).to(self.device)
-        self.optimiser = Optimiser(self.field)
+        seen = None
+        if config.sampler.kind == "occupancy":
+            cameras = [(view.camera, view.pose) for view in scene.train]
+            seen = seen_cells(cameras, config.sampler.resolution, scene.near, scene.extent)
+        self.sampler = make_sampler(config, scene.near, scene.extent, seen).to(self.device)
+        self.optimiser = Optimiser(self.field, self.sampler.parameters())
         self.step, self.seconds, self.skipped = 0, 0.0, 0
         self.rays, self.watch = _FIRST_RAYS, Stopwatch()
         parts = self.bank, self.field, self.sampler, self.generator
@@ -173,6 +175,7 @@ class Trainer:
     def _static_step(self, lr: float) -> tuple[float, int, int]:
         """A step of fixed shapes; what it returns is read from the device now and then only."""
         if self.replay is None:
+            assert isinstance(self.sampler, OccupancySampler)
             parts = self.bank, self.field, self.sampler, self.generator
             step = StaticStep(self.config, *parts, self.samples)
             step.report[-1] = self.skipped

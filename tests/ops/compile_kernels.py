@@ -15,6 +15,7 @@ from triton.runtime.jit import JITFunction
 
 from orefield.ops.gpu import adam, composite, hash_grid, march, select, visibility
 from orefield.ops.hash_grid import grid_layout
+from orefield.ops.march import Grid
 from orefield.types import Rays
 
 TARGETS = [GPUTarget("cuda", 90, 32), GPUTarget("hip", "gfx942", 64)]
@@ -61,9 +62,11 @@ def launch_everything(samples: int, rays: int) -> None:
     adam.adam_rows(table, table, table, table, None, *constants)
     adam.adam_rows(table, table, table, table, table.half(), *constants)
     select.compact(t > 0, samples)
-    clear, bundle = torch.zeros(4, 4, 4).byte(), Rays(three, three)
-    march.march(bundle, one, one, clear, 0.1, one, spans[:, 0], 7)
-    march.march_static(bundle, one, one, clear, 0.1, one, samples)
+    bundle = Rays(three, three)
+    for levels in (1, 3):
+        grid = Grid(torch.zeros(levels, 4, 4, 4).byte(), 0.1, 0.0, 0.1)
+        march.march(bundle, one, one, grid, one, spans[:, 0], 7)
+        march.march_static(bundle, one, one, grid, one, samples)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from orefield.ops.backend import using
 from orefield.ops.hash_grid import grid_layout
 from orefield.ops.look import DensityNet, Look, look
-from orefield.ops.march import clearance, march
+from orefield.ops.march import Grid, clearance, march
 from orefield.types import Rays
 from strategies import SEEDS, grids, rays, seeded
 
@@ -38,7 +38,9 @@ def bundle(n: int, seed: int = 0) -> Rays:
 def along(twin: str, these: Rays, grid: torch.Tensor, seed: int, *more, **options) -> Look:
     jitter = torch.rand(len(these), generator=seeded(seed))
     with using(twin):
-        return look(these, clearance(grid), DT, 0.0, jitter, net(seed, *more), FAINTEST, **options)
+        return look(
+            these, Grid(clearance(grid[None]), DT), jitter, net(seed, *more), FAINTEST, **options
+        )
 
 
 def pair(found: Look) -> tuple[list[int], list[float]]:
@@ -76,7 +78,7 @@ def test_samples_and_shapes_agree_number_by_number(width):
 
 def test_what_lies_behind_walls_is_not_asked_about():
     these, grid = bundle(300), torch.ones(8, 8, 8, dtype=torch.bool)
-    marched = len(march(these, clearance(grid), DT)[0])
+    marched = len(march(these, Grid(clearance(grid[None]), DT))[0])
     short, long = (along("cpu", these, grid, 5, 16, 60.0, stretch=n).asked for n in (1, 64))
     assert short < 0.7 * marched
     assert long == pytest.approx(marched, rel=0.05)
@@ -95,12 +97,10 @@ def test_a_net_that_does_not_fit_its_layout_is_refused():
     with pytest.raises(ValueError, match="for this layout"):
         look(
             bundle(2),
-            clearance(grid),
-            DT,
-            0.0,
+            Grid(clearance(grid[None]), DT),
             torch.rand(2),
             one._replace(table=one.table[:-1]),
             0.1,
         )
     with pytest.raises(ValueError, match="dt must be positive"):
-        look(bundle(2), clearance(grid), 0.0, 0.0, torch.rand(2), one, 0.1)
+        look(bundle(2), Grid(clearance(grid[None]), 0.0), torch.rand(2), one, 0.1)

@@ -5,6 +5,7 @@ import torch
 
 from closed_forms import Ball
 from orefield.config import SamplerConfig
+from orefield.ops.contract import expand
 from orefield.samplers import OccupancySampler
 from orefield.types import Rays
 from strategies import seeded
@@ -37,7 +38,7 @@ def nothing(points: torch.Tensor) -> torch.Tensor:
 
 def test_refresh_finds_a_ball_and_little_else():
     ball = Ball(centre=(0.4, 0.5, 0.7))
-    occupied = refreshed(OccupancySampler(CONFIG, 0.0), ball.density, rounds=4).occupied
+    occupied = refreshed(OccupancySampler(CONFIG, 0.0), ball.density, rounds=4).occupied[0]
     distance, half_diagonal = cell_distances(ball), 0.5 * 3**0.5 / RES
     assert occupied[distance < ball.radius - half_diagonal].all()
     assert not occupied[distance > ball.radius + half_diagonal].any()
@@ -55,9 +56,9 @@ def test_emptied_cells_are_forgotten_and_not_before():
         return 1000.0 * (points[0] < 1 / RES)
 
     refreshed(sampler, only_the_wall, rounds=5)
-    assert sampler.occupied[inside].all()
+    assert sampler.occupied[0][inside].all()
     refreshed(sampler, only_the_wall, rounds=40)
-    assert torch.equal(sampler.occupied, wall)
+    assert torch.equal(sampler.occupied[0], wall)
 
 
 def test_the_grid_is_never_empty():
@@ -71,13 +72,13 @@ def test_thin_fog_is_kept_where_it_is_thickest():
     refreshed_ = refreshed(OccupancySampler(CONFIG, 0.0), lambda p: 1e-3 * (1 + p[0]))
     share = refreshed_.occupied_share()
     assert 0.4 < share < 0.6
-    assert refreshed_.occupied[-1].all()
-    assert not refreshed_.occupied[0].any()
+    assert refreshed_.occupied[0, -1].all()
+    assert not refreshed_.occupied[0, 0].any()
 
 
 def test_cells_no_camera_sees_are_never_occupied():
-    seen = torch.zeros(RES, RES, RES, dtype=torch.bool)
-    seen[:5] = True
+    seen = torch.zeros(1, RES, RES, RES, dtype=torch.bool)
+    seen[:, :5] = True
     sampler = OccupancySampler(CONFIG, 0.0, seen)
     assert torch.equal(sampler.occupied, seen)
     for density in (lambda p: 100 * torch.ones(p.shape[1]), nothing):
@@ -118,10 +119,10 @@ def test_partial_updates_find_new_matter_too():
     for step in range(0, 16, 4):
         sampler.update(step, lambda p: 1000.0 * (p[0] < 0.1), seeded(step))
     inside = cell_distances(ball) < ball.radius - 0.06
-    assert not sampler.occupied[inside].any()
+    assert not sampler.occupied[0][inside].any()
     for step in range(16, 16 + 4 * 30, 4):
         sampler.update(step, ball.density, seeded(step))
-    assert sampler.occupied[inside].float().mean() > 0.99
+    assert sampler.occupied[0][inside].float().mean() > 0.99
 
 
 def test_the_seed_decides_the_grid():
@@ -167,7 +168,7 @@ def test_jitter_comes_from_the_generator_alone():
 
 
 def test_state_survives_a_round_trip():
-    seen = torch.rand(RES, RES, RES, generator=seeded()) < 0.8
+    seen = torch.rand(1, RES, RES, RES, generator=seeded()) < 0.8
     sampler = refreshed(OccupancySampler(CONFIG, 0.1, seen), Ball().density)
     other = OccupancySampler(CONFIG, 0.1)
     other.restore(sampler.state())
@@ -183,9 +184,45 @@ def test_state_survives_a_round_trip():
 
 def test_a_state_of_another_resolution_is_refused():
     small = OccupancySampler(SamplerConfig(resolution=8), 0.0)
-    with pytest.raises(ValueError, match="'densities' must be \\[16, 16, 16\\]"):
+    with pytest.raises(ValueError, match="'densities' must be \\[1, 16, 16, 16\\]"):
         OccupancySampler(CONFIG, 0.0).restore(small.state())
     state = OccupancySampler(CONFIG, 0.0).state()
     del state["seen"]
     with pytest.raises(ValueError, match="'seen'"):
         OccupancySampler(CONFIG, 0.0).restore(state)
+
+
+def test_a_ball_far_outside_the_box_is_found():
+    """In the third level, contracted; and rays that look there stop in it."""
+    centre, radius = torch.tensor([1.9, 0.5, 0.5]), 0.3
+
+    def density(contracted: torch.Tensor) -> torch.Tensor:
+        away = (expand(contracted) - centre[:, None]).norm(dim=0)
+        return 50.0 * (away < radius)
+
+    sampler = OccupancySampler(CONFIG, 0.0, extent=4)
+    generator = seeded(1)
+    for step in range(0, 16, 4):
+        sampler.update(step, density, generator)
+    samples = sampler(Rays(torch.full((1, 3), 0.5), torch.tensor([[1.0, 0.0, 0.0]])), None)
+    assert len(samples) > 5
+    places = expand(samples.positions)
+    assert ((places - centre[:, None]).norm(dim=0) < radius + 4 * 3**0.5 / RES).all()
+    assert (samples.dt == torch.tensor(3**0.5 / 256)).all()
+    assert not sampler.seen[
+        1:, RES // 4 : -RES // 4, RES // 4 : -RES // 4, RES // 4 : -RES // 4
+    ].any()
+
+
+def test_few_cells_are_looked_at_where_there_are_many():
+    config = SamplerConfig(resolution=64, refresh_every=4, warmup=8)
+    sampler, looked_at = OccupancySampler(config, 0.0, extent=16), []
+
+    def density(points: torch.Tensor) -> torch.Tensor:
+        looked_at.append(points.shape[1])
+        return torch.ones(points.shape[1])
+
+    for step in (0, 40):
+        before = sum(looked_at)
+        sampler.update(step, density, seeded(step))
+        assert 2**16 < sum(looked_at) - before <= 2**17

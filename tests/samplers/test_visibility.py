@@ -40,7 +40,7 @@ def test_whatever_shows_in_an_image_lies_in_a_seen_cell(camera, seed, near):
     generator = seeded(seed)
     position = 0.5 + 1.5 * torch.randn(3, generator=generator)
     pose = looking_at(position, torch.rand(3, generator=generator))
-    seen = seen_cells([(camera, pose)], RES, near)
+    seen = seen_cells([(camera, pose)], RES, near)[0]
     size = torch.tensor([camera.width, camera.height])
     pixels = torch.rand(5000, 2, generator=generator) * size
     directions = pixel_directions(camera, pixels) @ pose[:, :3].T
@@ -51,7 +51,7 @@ def test_whatever_shows_in_an_image_lies_in_a_seen_cell(camera, seed, near):
 
 
 def test_cells_behind_and_beside_the_camera_are_not_seen():
-    seen = seen_cells([(NARROW, at(0.5, 0.5, 0.5))], RES, 0.0)
+    seen = seen_cells([(NARROW, at(0.5, 0.5, 0.5))], RES, 0.0)[0]
     assert seen[6, 6, 8:].all()
     assert not seen[:, :, :5].any()
     # At depth 0.4 the image is 0.27 wide: beyond 0.13 and a cell to the side there is nothing.
@@ -61,7 +61,7 @@ def test_cells_behind_and_beside_the_camera_are_not_seen():
 
 def test_a_fisheye_sees_a_cone_and_a_panorama_all_round():
     narrow = Camera(40, 40, 80.0, 80.0, 20.0, 20.0, lens="fisheye")  # 20 degrees to its corners
-    seen = seen_cells([(narrow, at(0.5, 0.5, 0.5))], RES, 0.0)
+    seen = seen_cells([(narrow, at(0.5, 0.5, 0.5))], RES, 0.0)[0]
     assert seen[6, 6, 8:].all()
     assert not seen[:, :, :5].any()
     assert not seen[:3, :, :].any()
@@ -72,7 +72,7 @@ def test_nothing_is_seen_before_near():
     axis = (torch.arange(RES) + 0.5) / RES
     centres = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1)
     distance = (centres - torch.tensor([0.5, 0.5, -1.0])).norm(dim=-1)
-    seen = seen_cells([(WIDE, at(0.5, 0.5, -1.0))], RES, 1.6)
+    seen = seen_cells([(WIDE, at(0.5, 0.5, -1.0))], RES, 1.6)[0]
     assert not seen[distance < 1.6 - 3**0.5 / RES].any()
     assert seen[distance > 1.6].all()
 

@@ -14,7 +14,7 @@ from orefield.config import RunConfig
 from orefield.ops.adam import adam_rows
 from orefield.ops.composite import composite_backward, composite_forward
 from orefield.ops.hash_grid import GridLayout, grid_layout, hash_grid, hash_grid_backward
-from orefield.ops.march import clearance, march
+from orefield.ops.march import Grid, clearance, march
 from orefield.ops.march_static import march_static
 from orefield.ops.select import compact
 from orefield.ops.visibility import visibility
@@ -44,8 +44,7 @@ class _Batch:
     """Inputs that the cases share."""
 
     rays: Rays
-    clear: Tensor
-    dt: float
+    grid: Grid
     jitter: Tensor
     samples: PackedSamples
     raw: Tensor
@@ -68,7 +67,7 @@ def _batch(config: RunConfig, generator: torch.Generator, device: torch.device) 
     res, dt = config.sampler.resolution, 3**0.5 / config.sampler.steps
     occupied = torch.zeros(res, res, res, dtype=torch.bool)
     occupied[:, :, res // 4 : -(res // 4)] = True
-    clear = clearance(occupied.to(device))
+    grid = Grid(clearance(occupied[None].to(device)), dt)
     number = max(4 * config.optim.samples // config.sampler.steps, 4)
 
     def rays(n: int) -> Rays:
@@ -80,18 +79,18 @@ def _batch(config: RunConfig, generator: torch.Generator, device: torch.device) 
         return Rays(origins, directions / directions.norm(dim=1, keepdim=True)).to(device)
 
     # As many rays as have about the wanted samples, as the trainer adapts them.
-    per_ray = max(len(march(rays(number), clear, dt)[0]) / number, 1.0)
+    per_ray = max(len(march(rays(number), grid)[0]) / number, 1.0)
     wanted = rays(max(int(0.95 * config.optim.samples / per_ray), 1))
     jitter = torch.rand(len(wanted), generator=generator).to(device)
-    samples, _ = march(wanted, clear, dt, 0.0, jitter)
+    samples, _ = march(wanted, grid, jitter)
     raw = torch.randn(len(samples), 4, generator=generator)
     raw[:, 0] += 1  # fog in which a ray loses most of its light
-    return _Batch(wanted, clear, dt, jitter, samples, raw.to(device))
+    return _Batch(wanted, grid, jitter, samples, raw.to(device))
 
 
 def _marching(batch: _Batch, capacity: int) -> Iterator[Case]:
-    grid = batch.clear, batch.dt, 0.0, batch.jitter
-    moved = batch.clear.numel() + 36 * len(batch.rays) + 24 * len(batch.samples)
+    grid = batch.grid, batch.jitter
+    moved = batch.grid.clear.numel() + 36 * len(batch.rays) + 24 * len(batch.samples)
 
     # A sample on the border of two cells may fall either way: sums tell what matters.
     def free(rays: Rays) -> tuple[Tensor, ...]:

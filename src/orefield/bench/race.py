@@ -13,6 +13,7 @@ from typing import Any
 from orefield.bench.memory import working_memory
 from orefield.config import RunConfig, changed
 from orefield.evaluate import BACKGROUND, PixelProbe, evaluate_views, summary
+from orefield.presets import settle
 from orefield.scenes.scene import Scene
 from orefield.train import Trainer
 
@@ -111,7 +112,10 @@ def race(
     probe = PixelProbe(scene, BACKGROUND[config.eval_background], PROBE)
     background = BACKGROUND[config.eval_background]
     for seed in seeds:
-        arms = [Arm(name, seed, Trainer(scene, arm_config(config, name, seed))) for name in names]
+        configs = [settle(arm_config(config, name, seed), scene)[0] for name in names]
+        arms = [
+            Arm(name, seed, Trainer(scene, own)) for name, own in zip(names, configs, strict=True)
+        ]
         _run(arms, config.seconds, slice_seconds, probe, tell)
         yield [arm.facts(scene, background) for arm in arms]
 

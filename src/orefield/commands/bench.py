@@ -72,10 +72,10 @@ def _ops(args: Args) -> dict[str, Any]:
 
 def _scene(args: Args) -> dict[str, Any]:
     from orefield.bench.scene import bench_scene
-    from orefield.commands.session import open_source
+    from orefield.commands.session import open_source, settled
 
     scene, _ = open_source(args.scene, args.config.scene)
-    result = bench_scene(scene, args.config, args.psnr)
+    result = bench_scene(scene, settled(args.config, scene), args.psnr)
     for goal, seconds in result["seconds_to_psnr"].items():
         print(f"{goal} dB after " + ("–" if seconds is None else f"{seconds:.1f} s"))
     print(f"test: {result['test']['psnr']:.2f} dB after {result['seconds']:.1f} s of training")

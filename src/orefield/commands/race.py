@@ -46,16 +46,16 @@ def run(args: Args) -> int:
     from orefield.bench.race import MARKS, PROBE, arm_config, race
     from orefield.bench.race_report import markdown, plot_race, stage_table, summarise
     from orefield.checkpoint import write_json
-    from orefield.commands.session import open_source
+    from orefield.commands.session import open_source, settled
     from orefield.evaluate import protocol
     from orefield.threads import use_threads
     from orefield.train import warm_up
 
     config = args.config
-    configs = [arm_config(config, name, config.seed) for name in args.arms]
     use_threads(config.threads)
     args.out.mkdir(parents=True, exist_ok=True)  # refuse now what would be refused at the end
     scene, _ = open_source(args.scene, config.scene)
+    configs = [settled(arm_config(config, name, config.seed), scene) for name in args.arms]
     warming = sum(warm_up(scene, own) for own in configs)
     print(f"kernels ready after {warming:.1f} s", flush=True)
     about = {

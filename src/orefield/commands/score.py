@@ -10,16 +10,15 @@ from rich.progress import track
 from orefield.config import RunConfig
 from orefield.evaluate import BACKGROUND, evaluate_views, summary
 from orefield.report.pictures import comparison, contact_sheet, save_picture
-from orefield.samplers import OccupancySampler
 from orefield.scenes.scene import Scene
-from orefield.types import Field
+from orefield.types import Field, Sampler
 
 _SHOWN = 4
 """Views in the contact sheet."""
 
 
 def score_views(
-    field: Field, sampler: OccupancySampler, scene: Scene, config: RunConfig, renders: Path
+    field: Field, sampler: Sampler, scene: Scene, config: RunConfig, renders: Path
 ) -> dict[str, Any] | None:
     """Score all test views and write truth | render | error of each; None when there are none."""
     if not scene.test:

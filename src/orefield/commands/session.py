@@ -16,6 +16,7 @@ from orefield.commands.live import LiveLine
 from orefield.config import RunConfig, SceneConfig
 from orefield.evaluate import BACKGROUND, PixelProbe, protocol
 from orefield.machine import peak_bytes
+from orefield.presets import settle
 from orefield.report.history import Check, History, history_from_dict
 from orefield.report.plots import plot_kept, plot_psnr
 from orefield.scenes import describe, open_scene
@@ -47,6 +48,13 @@ def open_source(source: str, config: SceneConfig) -> tuple[Scene, str]:
     scene = open_scene(source, config)
     print(describe(scene))
     return scene, str(Path(source).resolve()) if Path(source).exists() else source
+
+
+def settled(config: RunConfig, scene: Scene) -> RunConfig:
+    """The configuration with its preset settled, which is said."""
+    config, why = settle(config, scene)
+    print(why)
+    return config
 
 
 def train(session: Session) -> bool:

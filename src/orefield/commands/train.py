@@ -28,20 +28,21 @@ class Args:
 def run(args: Args) -> int:
     """Read the scene, train, evaluate, and say where to look."""
     from orefield.checkpoint import create_run, header_of
-    from orefield.commands.session import Session, finish, open_source, train
+    from orefield.commands.session import Session, finish, open_source, settled, train
     from orefield.report.history import History
     from orefield.threads import use_threads
     from orefield.train import Trainer, warm_up
 
     use_threads(args.config.threads)
     scene, source = open_source(args.scene, args.config.scene)
+    config = settled(args.config, scene)
     folder = args.out or free_folder(scene.name)
-    create_run(folder, header_of(scene, source, args.config), args.overwrite)
+    create_run(folder, header_of(scene, source, config), args.overwrite)
     print("compiling kernels (only the first run takes long) ...", flush=True)
-    seconds = warm_up(scene, args.config)
+    seconds = warm_up(scene, config)
     print(f"kernels ready after {seconds:.1f} s, cached for the next run")
-    trainer = Trainer(scene, args.config)
-    session = Session(folder, scene, args.config, trainer, History())
+    trainer = Trainer(scene, config)
+    session = Session(folder, scene, config, trainer, History())
     return finish(session) if train(session) else 130
 
 

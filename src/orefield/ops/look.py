@@ -9,7 +9,7 @@ them. Terms as in ops/march.py, hash_grid.py and composite.py.
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import linear
 
@@ -17,7 +17,7 @@ from orefield.ops import hash_grid, visibility
 from orefield.ops.backend import pick
 from orefield.ops.composite import LARGEST_LOG_DENSITY
 from orefield.ops.hash_grid import GridLayout
-from orefield.ops.march import entry_and_exit, march
+from orefield.ops.march import Grid, march, span_in_steps
 from orefield.ops.visibility import DARK
 from orefield.types import PackedSamples, Rays
 
@@ -46,15 +46,13 @@ class Look(NamedTuple):
 
 def definition(
     rays: Rays,
-    clear: UInt8[Tensor, "res res res"],
-    dt: float,
-    near: float,
+    grid: Grid,
     jitter: Float[Tensor, " rays"],
     net: DensityNet,
     faintest: float,
 ) -> Look:
     """Everything everywhere, then what matters of it, in plain torch."""
-    samples, _ = march(rays, clear, dt, near, jitter)
+    samples, _ = march(rays, grid, jitter)
     features = hash_grid.definition(net.table, samples.positions, net.layout)
     shape = linear(linear(features.T, net.hidden).relu(), net.out)
     before = shape.new_ones(len(rays))
@@ -87,9 +85,7 @@ def chosen_samples(
 @torch.no_grad()
 def look(
     rays: Rays,
-    clear: UInt8[Tensor, "res res res"],
-    dt: float,
-    near: float,
+    grid: Grid,
     jitter: Float[Tensor, " rays"],
     net: DensityNet,
     faintest: float,
@@ -103,8 +99,8 @@ def look(
     faster per sample. The definition asks about every marched sample.
     Raises ValueError where `march` and `hash_grid` do.
     """
-    if dt <= 0:
-        raise ValueError(f"dt must be positive, got {dt}")
+    if grid.dt <= 0:
+        raise ValueError(f"dt must be positive, got {grid.dt}")
     if net.table.shape != (net.layout.rows, 2) or net.hidden.shape[1] != net.layout.features:
         raise ValueError(
             f"table and hidden must be [{net.layout.rows}, 2] and [width, {net.layout.features}] "
@@ -112,7 +108,7 @@ def look(
         )
     twin = pick("look", rays.origins)
     if twin is None:
-        return definition(rays, clear, dt, near, jitter, net, faintest)
-    entry, leave = entry_and_exit(rays, near)
+        return definition(rays, grid, jitter, net, faintest)
+    begin, leave = span_in_steps(rays, grid)
     limits = DARK, faintest, LARGEST_LOG_DENSITY
-    return Look(*twin.look(rays, entry, leave, clear, dt, jitter, net, limits, expected, stretch))
+    return Look(*twin.look(rays, begin, leave, grid, jitter, net, limits, expected, stretch))

@@ -5,25 +5,23 @@ stalls both. So the buffers' size is fixed, and the number stays on the device.
 """
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import pad
 
 from orefield.ops.backend import pick
-from orefield.ops.march import entry_and_exit, march
+from orefield.ops.march import Grid, march, span_in_steps
 from orefield.types import PackedSamples, Rays
 
 
 def definition(
     rays: Rays,
-    clear: UInt8[Tensor, "res res res"],
-    dt: float,
-    near: float,
+    grid: Grid,
     jitter: Float[Tensor, " rays"],
     capacity: int,
 ) -> tuple[PackedSamples, Int[Tensor, ""]]:
     """`march`, its samples cut off at the capacity or filled up to it with zeros."""
-    samples, _ = march(rays, clear, dt, near, jitter)
+    samples, _ = march(rays, grid, jitter)
     found = len(samples)
     last = samples.spans.sum(1).clamp(max=capacity)
     first = samples.spans[:, 0].clamp(max=capacity)
@@ -37,9 +35,7 @@ def definition(
 @torch.no_grad()
 def march_static(
     rays: Rays,
-    clear: UInt8[Tensor, "res res res"],
-    dt: float,
-    near: float,
+    grid: Grid,
     jitter: Float[Tensor, " rays"],
     capacity: int,
 ) -> tuple[PackedSamples, Int[Tensor, ""]]:
@@ -49,12 +45,12 @@ def march_static(
     span. A ray whose last samples do not fit has a span that ends at the capacity, a ray that does
     not fit at all an empty span there. Raises ValueError for dt <= 0 or capacity < 1.
     """
-    if dt <= 0 or capacity < 1:
-        raise ValueError(f"dt must be positive, capacity at least 1, got {dt} and {capacity}")
+    if grid.dt <= 0 or capacity < 1:
+        raise ValueError(f"dt must be positive, capacity at least 1, got {grid.dt} and {capacity}")
     twin = pick("march", rays.origins)
     run = getattr(twin, "march_static", None)
     if run is None:
-        return definition(rays, clear, dt, near, jitter, capacity)
-    entry, leave = entry_and_exit(rays, near)
-    samples, total = run(rays, entry, leave, clear, dt, jitter, capacity)
+        return definition(rays, grid, jitter, capacity)
+    begin, leave = span_in_steps(rays, grid)
+    samples, total = run(rays, begin, leave, grid, jitter, capacity)
     return samples, total

@@ -1,6 +1,6 @@
 """Which cells of the grid any training camera sees."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from jaxtyping import Bool, Float
@@ -13,17 +13,31 @@ _PER_SIDE = 65
 
 
 def seen_cells(
-    cameras: Iterable[tuple[Camera, Float[Tensor, "3 4"]]], resolution: int, near: float
-) -> Bool[Tensor, "res res res"]:
+    cameras: Iterable[tuple[Camera, Float[Tensor, "3 4"]]],
+    resolution: int,
+    near: float,
+    extent: int = 1,
+) -> Bool[Tensor, "levels res res res"]:
     """Cells whose surrounding ball meets what some camera sees beyond distance `near`.
 
     What a perspective lens sees is taken as the pyramid round its picture, what a fisheye sees as
     the cone round it, and an equirectangular picture as all round: never less than they see. Poses
     are camera to scene, OpenCV axes, in units of the cube.
     """
-    axis = (torch.arange(resolution) + 0.5) / resolution
+    cameras, levels = list(cameras), extent.bit_length()
+    return torch.stack([_seen(cameras, resolution, near, 2.0**level) for level in range(levels)])
+
+
+def _seen(
+    cameras: Sequence[tuple[Camera, Float[Tensor, "3 4"]]],
+    resolution: int,
+    near: float,
+    side: float,
+) -> Bool[Tensor, "res res res"]:
+    """Those of the cube of that side round the unit cube."""
+    axis = (torch.arange(resolution) + 0.5) / resolution * side - (side - 1) / 2
     centres = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1).view(-1, 3)
-    reach = 0.5 * 3**0.5 / resolution
+    reach = 0.5 * 3**0.5 * side / resolution
     seen = torch.zeros(len(centres), dtype=torch.bool)
     for camera, pose in cameras:
         left = (~seen).nonzero()[:, 0]

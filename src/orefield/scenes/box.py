@@ -9,12 +9,17 @@ Four rules, chosen by what the capture shows; all lengths are in the coordinates
    centred at the focus, the point nearest to all optical axes, and a little wider than the widest
    picture is there. An object that is seen whole fits, also when the cameras aim beside it.
 4. *A place* (the same without alpha): the cube centred at the focus that reaches as far as the
-   farthest camera, because opaque photographs also show what lies behind the subject. Where points
-   on surfaces are known: the smallest cube round all cameras and most of the points.
+   farthest camera, because opaque photographs also show what lies behind the subject.
+
+A place has surroundings: what is sampled is a larger cube, whose side in boxes, a power of two, is
+the scene's extent. It reaches as far as the files say (`aabb_scale`) or as nearly all points do, or
+else 16 times as far as the box. Without surroundings (an extent of 1 is asked for) the box of a
+place with points is the smallest cube round all cameras and most of the points.
 
 Points also stand in for bounds: those in a camera's view, less a few at either end.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -40,6 +45,11 @@ POINTS_KEPT = (0.05, 0.95)
 """A place holds the points between these quantiles along each axis: the rest are far or wrong."""
 POINTS_REACH = 4.0
 """A place never reaches farther than this many times the farthest camera: the rest is sky."""
+POINTS_SURROUNDING = 0.99
+"""Surroundings reach as far as this share of the points."""
+EXTENT = 16
+"""How far they reach, in boxes, where nothing says so."""
+MOST_EXTENT = 128
 DEPTHS_KEPT = (0.01, 0.99)
 """Quantiles of the depths of points in view that stand for bounds."""
 NEAR_POINTS = 0.5
@@ -57,6 +67,8 @@ class Box:
     """Half the length of an edge."""
     near: float
     """Distance from a camera before which nothing is sampled."""
+    extent: int = 1
+    """Side of the cube that is sampled, in sides of this one."""
 
     def to_world(self, scale: float = 1.0) -> Float[Tensor, "4 4"]:
         """Similarity that takes the unit cube to this box, enlarged by `scale` about its centre."""
@@ -71,20 +83,25 @@ def find_box(
     opaque: bool,
     points: Float[Tensor, "points 3"] | None = None,
     ball: tuple[Float[Tensor, "3"], float] | None = None,
+    reach: float | None = None,
+    extent: int = 0,
 ) -> Box:
     """The box of a capture; `opaque` tells that no photograph has a transparent pixel.
 
-    `points` lie on surfaces, `ball` is a centre and a radius. Raises SceneError when the cameras
-    look at no common place and no bounds are known, and for a capture without any extent.
+    `points` lie on surfaces, `ball` is a centre and a radius, `reach` how far from the middle the
+    files say there is something. `extent` is the one wanted, 0 for what suits. Raises SceneError
+    when the cameras look at no common place and no bounds are known, and for a capture without any
+    size.
     """
     positions = torch.stack([shot.pose[:, 3] for shot in shots])
     if ball is not None:
         centre, radius = ball
-        box = Box(centre, radius, NEAR_FOCUS * float((positions - centre).norm(dim=1).min()))
+        near = NEAR_FOCUS * float((positions - centre).norm(dim=1).min())
+        box = Box(centre, radius, near, extent or 1)
     else:
         if points is not None:
             points = points[:: len(points) // MOST_POINTS + 1]
-        box = _box_from_cameras(shots, opaque, points)
+        box = _box_from_cameras(shots, opaque, points, reach, extent)
     # Also refuses what float32 would make nothing or infinite.
     if not (1e-12 < box.half < 1e15 and bool((box.centre.abs() < 1e6 * box.half).all())):
         raise SceneError(
@@ -95,7 +112,11 @@ def find_box(
 
 
 def _box_from_cameras(
-    shots: Sequence[Shot], opaque: bool, points: Float[Tensor, "points 3"] | None
+    shots: Sequence[Shot],
+    opaque: bool,
+    points: Float[Tensor, "points 3"] | None,
+    reach: float | None,
+    extent: int,
 ) -> Box:
     poses = torch.stack([shot.pose for shot in shots])
     positions, axes = poses[:, :, 3], poses[:, :, 2]
@@ -111,12 +132,13 @@ def _box_from_cameras(
         if not opaque:
             spans = away * away.new_tensor([_widest_slope(shot.camera) for shot in shots])
             half = OBJECT_MARGIN * float(spans.max())
-        elif bounded and not given:
-            assert points is not None
-            focus, half = _place(positions, points, focus, POINTS_REACH * float(away.max()))
-            near = NEAR_POINTS * min(nearest for nearest, _ in known.values())
         else:
             half = float(away.max())
+            if bounded and not given:
+                near = NEAR_POINTS * min(nearest for nearest, _ in known.values())
+            if extent == 1 and points is not None and bounded and not given:
+                focus, half = _place(positions, points, focus, POINTS_REACH * half)
+            extent = extent or _surroundings(focus, half, points, reach)
     elif bounded:
         corners = torch.cat([_frustum(shots[i], bounds) for i, bounds in known.items()])
         low, high = corners.min(0).values, corners.max(0).values
@@ -129,7 +151,22 @@ def _box_from_cameras(
         )
     if given:
         near = NEAR_BOUND * min(nearest for nearest, _ in known.values())
-    return Box(focus, half, near)
+    return Box(focus, half, near, extent or 1)
+
+
+def _surroundings(
+    focus: Float[Tensor, "3"],
+    half: float,
+    points: Float[Tensor, "points 3"] | None,
+    reach: float | None,
+) -> int:
+    """How many boxes wide the cube is that holds a place and what surrounds it."""
+    if reach is None and points is not None and len(points):
+        away = (points - focus).abs().amax(1)
+        reach = float(away.quantile(POINTS_SURROUNDING))
+    if reach is None:
+        return EXTENT
+    return min(1 << math.ceil(math.log2(max(reach / half, 1.0))), MOST_EXTENT)
 
 
 def _place(

@@ -109,7 +109,8 @@ def _assemble(name: str, listing: Listing, config: SceneConfig) -> Scene:
     check_memory([*train, *test], listing.downscale, config.masks == "ignore")
     photographs = read_photographs(train, listing.downscale, config)
     opaque = all(bool((photograph.image[:, :, 3] == 255).all()) for photograph in photographs)
-    box = find_box(train, opaque, listing.points, listing.ball)
+    hints = listing.points, listing.ball, listing.reach
+    box = find_box(train, opaque, *hints, config.extent)
     to_world = box.to_world(config.box_scale)
     side = float(to_world[0, 0])
 
@@ -132,7 +133,7 @@ def _assemble(name: str, listing: Listing, config: SceneConfig) -> Scene:
     test_views = views(test, read_photographs(test, listing.downscale, config))
     points = None if listing.points is None else _moved(listing.points, to_world)
     near = box.near / side
-    return Scene(name, train_views, test_views, to_world.float(), near, split, points)
+    return Scene(name, train_views, test_views, to_world.float(), near, split, box.extent, points)
 
 
 def _say_ignored(shot: Shot) -> None:

@@ -47,6 +47,9 @@ class Scene:
     split: str
     """How train and test were told apart, for the protocol: 'official', 'every 8th image'; followed
     by ', 25 of 200 test views' where not all are used."""
+    extent: int = 1
+    """Side of the cube round the box that is sampled: 1 is the box, more, a power of two, its
+    surroundings too."""
     points: Float[Tensor, "points 3"] | None = None
     """Points on surfaces in scene units, where the files have them (COLMAP); many lie outside the
     box."""
@@ -61,9 +64,11 @@ def describe(scene: Scene) -> str:
     side = float(scene.to_world[0, 0])
     centre = scene.to_world[:3, 3] + side / 2
     x, y, z = (f"{value:.3g}" for value in centre.tolist())
+    far = side / 2 * scene.extent
+    around = f"with surroundings {far:.3g} ({scene.extent} times as far), " * (scene.extent > 1)
     return (
         f"{scene.name}: {len(scene.train)} training and {len(scene.test)} test views "
         f"({scene.split}), {width} x {height} pixels{others}\n"
         f"box: centre ({x}, {y}, {z}), half size {side / 2:.3g}, "
-        f"nothing nearer than {scene.near * side:.3g} to a camera (units of the files)"
+        f"{around}nothing nearer than {scene.near * side:.3g} to a camera (units of the files)"
     )

@@ -56,6 +56,8 @@ class Listing:
     """Points on surfaces, in the coordinates of the files, float64."""
     ball: tuple[Float[Tensor, "3"], float] | None = None
     """Centre and radius of the ball that holds the scene, where the files tell."""
+    reach: float | None = None
+    """Half the side of the cube worth sampling, where the files tell."""
 
 
 @dataclass(frozen=True)

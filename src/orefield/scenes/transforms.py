@@ -4,8 +4,9 @@ Intrinsics (`fl_x fl_y cx cy w h k1 k2 k3 p1 p2`, or `camera_angle_x` instead of
 a fisheye `k1 k2 k3 k4`) and `camera_model` stand at the top, in a frame, or both; the frame's win.
 `frames` holds `file_path`, `transform_matrix` (camera-to-world, OpenGL axes) and optionally
 `mask_path` and `depth_file_path`. Frames are taken in the order of their paths. `train_filenames`,
-`val_filenames` and `test_filenames` make a split. Not used: `aabb_scale` (the box comes from the
-cameras), `ply_file_path`, and `applied_transform`, which the poses already contain.
+`val_filenames` and `test_filenames` make a split. instant-ngp's `aabb_scale` says how far the
+scene's surroundings reach. Not used: `ply_file_path`, and `applied_transform`, which the poses
+already contain.
 """
 
 from collections.abc import Sequence
@@ -44,6 +45,8 @@ COEFFICIENTS: dict[Lens, tuple[str, ...]] = {
 }
 ALL_COEFFICIENTS = ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2")
 SPLITS = ("train_filenames", "val_filenames", "test_filenames")
+NGP_UNIT = 0.33
+"""instant-ngp shrinks the files' coordinates by this; its cube then has the side `aabb_scale`."""
 MILLIMETRES = 1e-3
 """Length of one step of a depth map, where `depth_unit_scale_factor` does not say."""
 
@@ -77,7 +80,8 @@ def list_transforms(folder: Folder, file: Path, config: SceneConfig) -> Listing:
         listing = _split(root, [frame.text("file_path") for frame in frames], shots)
     else:
         listing = hold_out(shots, config.holdout)
-    return replace(listing, downscale=config.downscale)
+    reach = root.positive("aabb_scale") / NGP_UNIT / 2 if root.has("aabb_scale") else None
+    return replace(listing, downscale=config.downscale, reach=reach)
 
 
 def _depth_unit(root: Record) -> float:

@@ -14,7 +14,7 @@ import torch
 from numba import njit, prange
 
 from orefield.ops.cpu.hash_grid import BLOCK, arrays, complex_rows, encode
-from orefield.ops.cpu.march import inverse, next_sample
+from orefield.ops.cpu.march import distance, inverse, next_sample, place, walk_of
 from orefield.types import PackedSamples
 
 _I, _F = np.int32, np.float32
@@ -73,21 +73,20 @@ def _shape(features, w1, w2, hidden, a, b, c, d, shape):
 
 
 @njit(error_model="numpy")
-def _advance(r, k, o, d, begin, end, shift, dt, cells, res, positions, t, at, most):
+def _advance(r, k, o, d, begin, end, shift, walk, cells, res, positions, t, dt, at, most):
     """The next samples of a ray, at most `most`; how many, and where to go on."""
     ox, oy, oz = o[r, 0], o[r, 1], o[r, 2]
     dx, dy, dz = d[r, 0], d[r, 1], d[r, 2]
     ix, iy, iz = inverse(dx), inverse(dy), inverse(dz)
-    count = 0
+    count, (least, octave, per_octave, levels) = 0, walk
     while count < most:
-        k = next_sample(k, shift, begin, end, dt, ox, oy, oz, dx, dy, dz, ix, iy, iz, cells, res)
+        k = next_sample(k, shift, begin, end, walk, ox, oy, oz, dx, dy, dz, ix, iy, iz, cells, res)
         if k < 0:
             break
-        away = begin + (_F(k) + shift) * dt
-        t[at + count] = away
-        positions[0, at + count] = ox + away * dx
-        positions[1, at + count] = oy + away * dy
-        positions[2, at + count] = oz + away * dz
+        away, step, _ = distance(begin + (_F(k) + shift), least, octave, per_octave)
+        t[at + count], dt[at + count] = away, step
+        x, y, z = place(o, d, r, away, levels)
+        positions[0, at + count], positions[1, at + count], positions[2, at + count] = x, y, z
         count += 1
         k += _I(1)
     return count, k
@@ -95,20 +94,20 @@ def _advance(r, k, o, d, begin, end, shift, dt, cells, res, positions, t, at, mo
 
 @njit(error_model="numpy")
 def _sort_out(
-    task, r, first, last, passed, dt, limits, positions, t, shape, logged, log, counts
+    task, r, first, last, passed, limits, positions, t, dt, shape, logged, log, counts
 ):  # fmt: skip
     """Log what matters among samples of a ray; its thickness so far, light left, entries so far."""
     dark, faintest, largest = limits
-    log_ray, log_t, log_position, log_shape = log
+    log_ray, log_t, log_dt, log_position, log_shape = log
     light = math.exp(-passed)
     for i in range(first, last):
         if light < dark:
             break
         s = shape[i, 0]
-        x = math.exp(largest if s > largest else s) * dt
+        x = math.exp(largest if s > largest else s) * dt[i]
         if not light * -math.expm1(-x) < faintest:
             if logged < log_ray.shape[1]:
-                log_ray[task, logged], log_t[task, logged] = r, t[i]
+                log_ray[task, logged], log_t[task, logged], log_dt[task, logged] = r, t[i], dt[i]
                 for j in range(3):
                     log_position[task, logged, j] = positions[j, i]
                 for j in range(shape.shape[1]):
@@ -122,10 +121,10 @@ def _sort_out(
 
 @njit(parallel=True, cache=True, error_model="numpy")
 def _look(
-    rays, clear, dt, table, layout, w1, w2, limits, stretch, tasks, asked, found, counts, log
+    rays, clear, walk, table, layout, w1, w2, limits, stretch, tasks, asked, found, counts, log
 ):
-    o, d, entry, leave, jitter = rays
-    dark, res, cells = limits[0], _I(len(clear)), clear.reshape(-1)
+    o, d, begin, leave, jitter = rays
+    dark, res, cells = limits[0], _I(clear.shape[1]), clear.reshape(-1)
     depth, code = w1.shape[1], len(w2)
     for task in prange(tasks):
         low, high = task * len(o) // tasks, (task + 1) * len(o) // tasks
@@ -133,7 +132,8 @@ def _look(
         thick, begins = np.zeros(high - low, np.float32), np.zeros(high - low + 1, np.int64)
         blocks = ((high - low) * stretch + BLOCK - 1) // BLOCK
         room = blocks * BLOCK
-        positions, t = np.empty((3, room), np.float32), np.empty(room, np.float32)
+        positions = np.empty((3, room), np.float32)
+        t, dt = np.empty(room, np.float32), np.empty(room, np.float32)
         features = np.zeros((blocks, depth, BLOCK), np.float32)
         shape = np.empty((room, code), np.float32)
         index, weight = np.empty((8, BLOCK), np.uint32), np.empty((8, BLOCK), np.float32)
@@ -147,8 +147,8 @@ def _look(
                 r = alive[a]
                 begins[a] = samples
                 taken, ks[r - low] = _advance(
-                    r, ks[r - low], o, d, entry[r], leave[r], jitter[r], dt, cells, res,
-                    positions, t, samples, stretch,
+                    r, ks[r - low], o, d, begin[r], leave[r], jitter[r], walk, cells, res,
+                    positions, t, dt, samples, stretch,
                 )  # fmt: skip
                 samples += taken
             begins[left] = samples
@@ -160,8 +160,8 @@ def _look(
             for a in range(left):
                 r = alive[a]
                 thick[r - low], light, logged = _sort_out(
-                    task, r, begins[a], begins[a + 1], thick[r - low], dt, limits,
-                    positions, t, shape, logged, log, counts,
+                    task, r, begins[a], begins[a + 1], thick[r - low], limits,
+                    positions, t, dt, shape, logged, log, counts,
                 )  # fmt: skip
                 if ks[r - low] >= 0 and not light < dark:
                     alive[going] = r
@@ -172,23 +172,23 @@ def _look(
 
 
 @njit(parallel=True, cache=True)
-def _place(tasks, found, starts, log, positions, t, ray, shape):
-    log_ray, log_t, log_position, log_shape = log
+def _place(tasks, found, starts, log, positions, t, dt, ray, shape):
+    log_ray, log_t, log_dt, log_position, log_shape = log
     for task in prange(tasks):
         for e in range(found[task]):
             r = log_ray[task, e]
             at = starts[r]
             starts[r] += 1  # a ray belongs to one task
-            ray[at], t[at] = r, log_t[task, e]
+            ray[at], t[at], dt[at] = r, log_t[task, e], log_dt[task, e]
             for j in range(3):
                 positions[j, at] = log_position[task, e, j]
             for j in range(shape.shape[1]):
                 shape[at, j] = log_shape[task, e, j]
 
 
-def look(rays, entry, leave, clear, dt, jitter, net, limits, expected, stretch):
+def look(rays, begin, leave, grid, jitter, net, limits, expected, stretch):
     n, code = len(rays), len(net.out)
-    values = rays.origins, rays.directions, entry, leave, jitter
+    values = rays.origins, rays.directions, begin, leave, jitter
     packed = tuple(v.contiguous().numpy() for v in values)
     w1, w2 = _rows_of_four(net.hidden.detach()), _rows_of_four(net.out.detach())
     w2 = torch.nn.functional.pad(w2, (0, len(w1) - w2.shape[1]))
@@ -197,7 +197,7 @@ def look(rays, entry, leave, clear, dt, jitter, net, limits, expected, stretch):
     while True:
         log = (
             torch.empty(tasks, capacity, dtype=torch.int32),
-            torch.empty(tasks, capacity),
+            *torch.empty(2, tasks, capacity),
             torch.empty(tasks, capacity, 3),
             torch.empty(tasks, capacity, len(w2)),
         )
@@ -205,7 +205,7 @@ def look(rays, entry, leave, clear, dt, jitter, net, limits, expected, stretch):
         asked, found = np.zeros(tasks, np.int64), np.zeros(tasks, np.int64)
         counts = np.zeros(n, np.int64)
         _look(
-            packed, clear.contiguous().numpy(), np.float32(dt), complex_rows(net.table),
+            packed, grid.clear.contiguous().numpy(), walk_of(grid), complex_rows(net.table),
             arrays(net.layout), w1.numpy(), w2.numpy(), tuple(np.float32(v) for v in limits),
             stretch, tasks, asked, found, counts, logs,
         )  # fmt: skip
@@ -215,10 +215,10 @@ def look(rays, entry, leave, clear, dt, jitter, net, limits, expected, stretch):
     starts = counts.cumsum() - counts
     samples = int(counts.sum())
     spans = torch.from_numpy(np.stack([starts, counts], 1).astype(np.int32))
-    positions, t = torch.empty(3, samples), torch.empty(samples)
+    positions, t, dt = torch.empty(3, samples), *torch.empty(2, samples)
     ray, shape = torch.empty(samples, dtype=torch.int32), torch.empty(samples, code)
-    _place(tasks, found, starts, logs, *(v.numpy() for v in (positions, t, ray, shape)))
-    chosen = PackedSamples(positions, t, torch.full_like(t, dt), ray, spans)
+    _place(tasks, found, starts, logs, *(v.numpy() for v in (positions, t, dt, ray, shape)))
+    chosen = PackedSamples(positions, t, dt, ray, spans)
     return chosen, shape, int(asked.sum())
 
 

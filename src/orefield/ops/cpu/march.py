@@ -14,6 +14,7 @@ from orefield.types import PackedSamples
 _I, _F = np.int32, np.float32
 _ENDED = _I(-1)
 _FAR = _F(1e30)
+_HALF = _F(0.5)
 
 
 @njit(inline="always")
@@ -22,10 +23,11 @@ def _cell(x, res):
 
 
 @njit(inline="always")
-def _leap(x, inverse, cell, clear, width):
-    """Distance along the ray to the far side of the empty cube round a cell, on one axis."""
-    edge = cell + (clear if inverse > 0 else _I(1) - clear)
-    return (_F(edge) * width - x) * inverse
+def _leap(x, inverse, cell, clear, res):
+    """Distance along the ray, in sides of the level's cube, to the far side of the empty cube round
+    a cell, on one axis."""
+    edge = min(cell + clear, res) if inverse > 0 else max(cell + _I(1) - clear, _I(0))
+    return (_F(edge) * (_F(1) / _F(res)) - x) * inverse
 
 
 @njit(inline="always")
@@ -33,39 +35,68 @@ def inverse(x):
     return _F(1) / x if x != 0 else _FAR
 
 
+@njit(inline="always")
+def distance(u, dt, octave, per_octave):
+    """t(u), the step there, and the number of doublings before."""
+    doublings = max(_I(u * per_octave) - _I(1), _I(0))
+    step = dt * _F(_I(1) << doublings)
+    return step * (u - _F(doublings) * octave), step, doublings
+
+
+@njit(inline="always")
+def contracted(x, y, z):
+    cx, cy, cz = x * _F(2) - _F(1), y * _F(2) - _F(1), z * _F(2) - _F(1)
+    m = max(max(abs(cx), abs(cy)), max(abs(cz), _F(1)))
+    scale = (_F(2) - _F(1) / m) / m
+    return (
+        scale * cx / _F(4) + _HALF,
+        scale * cy / _F(4) + _HALF,
+        scale * cz / _F(4) + _HALF,
+    )
+
+
 @njit(error_model="numpy")
-def next_sample(k, shift, begin, end, dt, ox, oy, oz, dx, dy, dz, ix, iy, iz, cells, res):
+def next_sample(k, shift, begin, end, walk, ox, oy, oz, dx, dy, dz, ix, iy, iz, cells, res):
     """The first k from here whose cell is occupied; ENDED where there is none."""
-    width, per_step = _F(1) / _F(res), _F(1) / dt
+    dt, octave, per_octave, levels = walk
     while True:
-        t = begin + (_F(k) + shift) * dt
+        u = begin + (_F(k) + shift)
+        t, step, doublings = distance(u, dt, octave, per_octave)
         if not t < end:
             return _ENDED
-        x, y, z = ox + t * dx, oy + t * dy, oz + t * dz
+        x, y, z = ox + t * dx - _HALF, oy + t * dy - _HALF, oz + t * dz - _HALF
+        away, reach, level = max(max(abs(x), abs(y)), abs(z)), _HALF, _I(0)
+        while away > reach and level < levels - 1:
+            reach *= _F(2)
+            level += _I(1)
+        side = _F(_I(1) << level)
+        per_side = _F(1) / side
+        x, y, z = x * per_side + _HALF, y * per_side + _HALF, z * per_side + _HALF
         cx, cy, cz = _cell(x, res), _cell(y, res), _cell(z, res)
-        empty = _I(cells[np.uint32((cx * res + cy) * res + cz)])
+        empty = _I(cells[np.uint32(((level * res + cx) * res + cy) * res + cz)])
         if empty == 0:
             return k
         ahead = min(
-            _leap(x, ix, cx, empty, width),
-            _leap(y, iy, cy, empty, width),
-            _leap(z, iz, cz, empty, width),
+            _leap(x, ix, cx, empty, res),
+            _leap(y, iy, cy, empty, res),
+            _leap(z, iz, cz, empty, res),
         )
-        k += max(_I(ahead * per_step), _I(1))
+        leap = min(ahead * side / step, _F(doublings + 2) * octave - u)
+        k += max(_I(leap), _I(1))
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
-def _find(o, d, entry, leave, clear, dt, jitter, first, limit, ks, counts, going):
-    res, cells = _I(len(clear)), clear.reshape(-1)
+def _find(o, d, begin, leave, clear, walk, jitter, first, limit, ks, counts, going):
+    res, cells = _I(clear.shape[1]), clear.reshape(-1)
     for r in prange(len(o)):
         k, count = first[r], _I(0)
         ox, oy, oz = o[r, 0], o[r, 1], o[r, 2]
         dx, dy, dz = d[r, 0], d[r, 1], d[r, 2]
         ix, iy, iz = inverse(dx), inverse(dy), inverse(dz)
-        begin, end, shift = entry[r], leave[r], jitter[r]
+        start, end, shift = begin[r], leave[r], jitter[r]
         while True:
             k = next_sample(
-                k, shift, begin, end, dt, ox, oy, oz, dx, dy, dz, ix, iy, iz, cells, res
+                k, shift, start, end, walk, ox, oy, oz, dx, dy, dz, ix, iy, iz, cells, res
             )
             if k == _ENDED or count == limit:
                 break
@@ -75,35 +106,50 @@ def _find(o, d, entry, leave, clear, dt, jitter, first, limit, ks, counts, going
         counts[r], going[r] = count, k
 
 
+@njit(inline="always")
+def place(o, d, r, t, levels):
+    """Where a sample lies: contracted, where there is more than the unit cube."""
+    x, y, z = o[r, 0] + t * d[r, 0], o[r, 1] + t * d[r, 1], o[r, 2] + t * d[r, 2]
+    return contracted(x, y, z) if levels > 1 else (x, y, z)
+
+
 @njit(parallel=True, cache=True)
-def _write(o, d, entry, dt, jitter, ks, spans, positions, t, ray):
+def _write(o, d, begin, walk, jitter, ks, spans, positions, t, dt, ray):
+    least, octave, per_octave, levels = walk
     for r in prange(len(o)):
         first, count = spans[r, 0], spans[r, 1]
         for i in range(count):
-            at = entry[r] + (np.float32(ks[r, i]) + jitter[r]) * dt
-            t[first + i] = at
-            ray[first + i] = r
-            positions[0, first + i] = o[r, 0] + at * d[r, 0]
-            positions[1, first + i] = o[r, 1] + at * d[r, 1]
-            positions[2, first + i] = o[r, 2] + at * d[r, 2]
+            u = begin[r] + (np.float32(ks[r, i]) + jitter[r])
+            at, step, _ = distance(u, least, octave, per_octave)
+            t[first + i], dt[first + i], ray[first + i] = at, step, r
+            x, y, z = place(o, d, r, at, levels)
+            positions[0, first + i], positions[1, first + i], positions[2, first + i] = x, y, z
 
 
-def march(rays, entry, leave, clear, dt, jitter, first, limit):
+def walk_of(grid):
+    """What a walk needs to know of a grid's steps, as the kernels take it."""
+    return _F(grid.dt), _F(grid.octave), _F(1 / grid.octave), _I(len(grid.clear))
+
+
+def march(rays, begin, leave, grid, jitter, first, limit):
     o, d = rays.origins.contiguous().numpy(), rays.directions.contiguous().numpy()
-    entry, leave, jitter, first = (v.contiguous().numpy() for v in (entry, leave, jitter, first))
-    n, step = len(rays), np.float32(dt)
-    longest = int(np.clip(leave - entry, 0, None).max() / dt) + 2 if n else 1
+    begin, leave, jitter, first = (v.contiguous().numpy() for v in (begin, leave, jitter, first))
+    n, walk = len(rays), walk_of(grid)
+    farthest = leave.max() / (grid.octave * grid.dt) if n else 0.0
+    doublings = max(np.floor(np.log2(max(farthest, 1.0))), 0.0)
+    most = int((doublings + farthest / 2**doublings) * grid.octave) + 2  # u(t) of the farthest
     # Pages of this scratch that no ray reaches are never touched, hence never paid for.
-    ks = np.empty((n, min(limit, longest)), np.int32)
+    ks = np.empty((n, max(min(limit, most), 1)), np.int32)
     counts, going = np.zeros(n, np.int32), np.empty(n, np.int32)
     first = first.astype(np.int32, copy=False)
-    ray = o, d, entry, leave, clear.contiguous().numpy(), step, jitter, first, np.int32(limit)
-    _find(*ray, ks, counts, going)
+    clear = grid.clear.contiguous().numpy()
+    _find(o, d, begin, leave, clear, walk, jitter, first, np.int32(limit), ks, counts, going)
     ends = counts.cumsum(dtype=np.int64)
     samples = int(ends[-1]) if n else 0
     spans = np.stack([ends - counts, counts], 1).astype(np.int32)
     positions = torch.empty(3, samples)
-    t, owner = torch.empty(samples), torch.empty(samples, dtype=torch.int32)
-    _write(o, d, entry, step, jitter, ks, spans, positions.numpy(), t.numpy(), owner.numpy())
-    packed = PackedSamples(positions, t, torch.full_like(t, dt), owner, torch.from_numpy(spans))
+    t, dt, owner = *torch.empty(2, samples), torch.empty(samples, dtype=torch.int32)
+    arrays = (v.numpy() for v in (positions, t, dt, owner))
+    _write(o, d, begin, walk, jitter, ks, spans, *arrays)
+    packed = PackedSamples(positions, t, dt, owner, torch.from_numpy(spans))
     return packed, torch.from_numpy(going)

@@ -28,17 +28,25 @@ def _cell(b_x, res):
 
 
 @triton.jit
-def _leap(b_x, b_inverse, b_cell, b_clear, width):
-    """Distance along the ray to the far side of the empty cube round a cell, on one axis."""
-    b_edge = b_cell + tl.where(b_inverse > 0, b_clear, 1 - b_clear)
+def _leap(b_x, b_inverse, b_cell, b_clear, res, width):
+    """Distance along the ray, in sides of the level's cube, to the far side of the empty cube round
+    a cell, on one axis."""
+    b_far = tl.minimum(b_cell + b_clear, res)
+    b_edge = tl.where(b_inverse > 0, b_far, tl.maximum(b_cell + 1 - b_clear, 0))
     return (b_edge.to(tl.float32) * width - b_x) * b_inverse
+
+
+@triton.jit
+def _contracted(b_x, b_scale):
+    return b_scale * (b_x * 2.0 - 1.0) / 4.0 + 0.5
 
 
 @triton.jit(do_not_specialize=["rays", "res", "limit", "capacity"])
 def _walk(
-    origins_ptr, directions_ptr, entry_ptr, leave_ptr, clear_ptr, jitter_ptr, first_ptr,
+    origins_ptr, directions_ptr, begin_ptr, leave_ptr, clear_ptr, jitter_ptr, first_ptr,
     counts_ptr, following_ptr, spans_ptr, positions_ptr, t_ptr, dt_ptr, ray_ptr,
-    rays, res, dt, limit, capacity, WRITE: tl.constexpr, BLOCK: tl.constexpr,
+    rays, res, dt, octave, per_octave, limit, capacity,
+    LEVELS: tl.constexpr, WRITE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     i_b = tl.program_id(0).to(tl.int64)
     o_r = i_b * BLOCK + tl.arange(0, BLOCK)  # [BLOCK], as is all that follows
@@ -50,10 +58,9 @@ def _walk(
     b_dy = tl.load(directions_ptr + 3 * o_r + 1, mask=m_r, other=0.0)
     b_dz = tl.load(directions_ptr + 3 * o_r + 2, mask=m_r, other=0.0)
     b_ix, b_iy, b_iz = _inverse(b_dx), _inverse(b_dy), _inverse(b_dz)
-    b_begin = tl.load(entry_ptr + o_r, mask=m_r, other=0.0)
-    b_end = tl.load(leave_ptr + o_r, mask=m_r, other=0.0)
-    m_on = m_r & (b_begin < b_end)
-    b_begin = tl.where(m_on, b_begin, 0.0)  # missing rays have infinite ones
+    b_begin = tl.load(begin_ptr + o_r, mask=m_r, other=0.0)
+    b_end = tl.load(leave_ptr + o_r, mask=m_r, other=-1.0)
+    m_on = m_r & (b_end > 0.0)
     b_shift = tl.load(jitter_ptr + o_r, mask=m_r, other=0.0)
     b_k = tl.load(first_ptr + o_r, mask=m_r, other=0).to(tl.int32)
     b_count = tl.zeros([BLOCK], tl.int32)
@@ -63,15 +70,26 @@ def _walk(
         b_start += tl.load(spans_ptr + 2 * o_r, mask=m_r, other=0)
         b_limit = tl.load(spans_ptr + 2 * o_r + 1, mask=m_r, other=0)
         m_on &= b_limit > 0
-    width, per_step, size = 1.0 / res, 1.0 / dt, res.to(tl.float32)
+    width, size = 1.0 / res, res.to(tl.float32)
     b_following = tl.full([BLOCK], -1, tl.int32)
     while tl.max(m_on.to(tl.int32), 0) > 0:
-        b_t = b_begin + (b_k.to(tl.float32) + b_shift) * dt
+        b_u = b_begin + (b_k.to(tl.float32) + b_shift)
+        b_doublings = tl.maximum((b_u * per_octave).to(tl.int32) - 1, 0)
+        b_step = dt * (tl.full([BLOCK], 1, tl.int32) << b_doublings).to(tl.float32)
+        b_t = b_step * (b_u - b_doublings.to(tl.float32) * octave)
         m_on &= b_t < b_end
         b_t = tl.where(m_on, b_t, 0.0)
         b_x, b_y, b_z = b_ox + b_t * b_dx, b_oy + b_t * b_dy, b_oz + b_t * b_dz
-        b_cx, b_cy, b_cz = _cell(b_x, size), _cell(b_y, size), _cell(b_z, size)
-        o_cell = (b_cx.to(tl.int64) * res + b_cy) * res + b_cz
+        b_px, b_py, b_pz = b_x - 0.5, b_y - 0.5, b_z - 0.5
+        b_away = tl.maximum(tl.maximum(tl.abs(b_px), tl.abs(b_py)), tl.abs(b_pz))
+        b_level = tl.zeros([BLOCK], tl.int32)
+        for level in tl.static_range(LEVELS - 1):
+            b_level += (b_away > 0.5 * (1 << level)).to(tl.int32)
+        b_side = (tl.full([BLOCK], 1, tl.int32) << b_level).to(tl.float32)
+        b_per_side = 1.0 / b_side
+        b_px, b_py, b_pz = b_px * b_per_side + 0.5, b_py * b_per_side + 0.5, b_pz * b_per_side + 0.5
+        b_cx, b_cy, b_cz = _cell(b_px, size), _cell(b_py, size), _cell(b_pz, size)
+        o_cell = ((b_level.to(tl.int64) * res + b_cx) * res + b_cy) * res + b_cz
         b_clear = tl.load(clear_ptr + o_cell, mask=m_on, other=1).to(tl.int32)
         m_hit = m_on & (b_clear == 0)
         m_over = m_hit & (b_count >= b_limit)
@@ -80,17 +98,26 @@ def _walk(
         m_hit &= ~m_over
         if WRITE:
             o_s = b_start + b_count
+            if LEVELS > 1:
+                b_m = tl.maximum(tl.abs(b_x * 2.0 - 1.0), tl.abs(b_y * 2.0 - 1.0))
+                b_m = tl.maximum(tl.maximum(b_m, tl.abs(b_z * 2.0 - 1.0)), 1.0)
+                b_scale = (2.0 - 1.0 / b_m) / b_m
+                b_x, b_y = _contracted(b_x, b_scale), _contracted(b_y, b_scale)
+                b_z = _contracted(b_z, b_scale)
             tl.store(positions_ptr + o_s, b_x, mask=m_hit)
             tl.store(positions_ptr + capacity.to(tl.int64) + o_s, b_y, mask=m_hit)
             tl.store(positions_ptr + 2 * capacity.to(tl.int64) + o_s, b_z, mask=m_hit)
             tl.store(t_ptr + o_s, b_t, mask=m_hit)
-            tl.store(dt_ptr + o_s, dt, mask=m_hit)
+            tl.store(dt_ptr + o_s, b_step, mask=m_hit)
             tl.store(ray_ptr + o_s, o_r.to(tl.int32), mask=m_hit)
         b_count += m_hit.to(tl.int32)
         b_ahead = tl.minimum(
-            _leap(b_x, b_ix, b_cx, b_clear, width), _leap(b_y, b_iy, b_cy, b_clear, width)
+            _leap(b_px, b_ix, b_cx, b_clear, res, width),
+            _leap(b_py, b_iy, b_cy, b_clear, res, width),
         )
-        b_ahead = tl.minimum(b_ahead, _leap(b_z, b_iz, b_cz, b_clear, width)) * per_step
+        b_ahead = tl.minimum(b_ahead, _leap(b_pz, b_iz, b_cz, b_clear, res, width))
+        b_ahead = b_ahead * b_side / b_step
+        b_ahead = tl.minimum(b_ahead, (b_doublings + 2).to(tl.float32) * octave - b_u)
         # It lands short of the far side and tests again, so that rounding skips no sample.
         b_leap = tl.minimum(tl.maximum(b_ahead, 1.0), _LONGEST).to(tl.int32)
         b_k += tl.where(m_hit, 1, b_leap)
@@ -99,53 +126,54 @@ def _walk(
         tl.store(following_ptr + o_r, b_following, mask=m_r)
 
 
-def _run(rays, entry, leave, clear, dt, jitter, first, limit, counted, spans, written, capacity):
-    values = rays.origins, rays.directions, entry, leave, clear, jitter, first
+def _run(rays, begin, leave, grid, jitter, first, limit, counted, spans, written, capacity):
+    values = rays.origins, rays.directions, begin, leave, grid.clear, jitter, first
     inputs = (v.contiguous() for v in values)
     _walk[(triton.cdiv(len(rays), _BLOCK),)](
-        *inputs, *counted, spans, *written, len(rays), len(clear), dt, limit, capacity,
-        spans is not None, _BLOCK, num_warps=1, enable_fp_fusion=False,
+        *inputs, *counted, spans, *written, len(rays), grid.clear.shape[1], grid.dt, grid.octave,
+        1 / grid.octave, limit, capacity, len(grid.clear), spans is not None, _BLOCK,
+        num_warps=1, enable_fp_fusion=False,
     )  # fmt: skip
 
 
-def _count(rays, entry, leave, clear, dt, jitter, first, limit):
-    counts = torch.zeros(len(rays), dtype=torch.int32, device=entry.device)
+def _count(rays, begin, leave, grid, jitter, first, limit):
+    counts = torch.zeros(len(rays), dtype=torch.int32, device=begin.device)
     following = torch.full_like(counts, -1)
     if len(rays):
         counted, nothing = (counts, following), (None,) * 4
-        _run(rays, entry, leave, clear, dt, jitter, first, limit, counted, None, nothing, 0)
+        _run(rays, begin, leave, grid, jitter, first, limit, counted, None, nothing, 0)
     return counts, following
 
 
-def _write(rays, entry, leave, clear, dt, jitter, first, spans, buffers):
+def _write(rays, begin, leave, grid, jitter, first, spans, buffers):
     if len(rays):
         counted, capacity = (None, None), len(buffers[1])
-        _run(rays, entry, leave, clear, dt, jitter, first, 0, counted, spans, buffers, capacity)
+        _run(rays, begin, leave, grid, jitter, first, 0, counted, spans, buffers, capacity)
     return PackedSamples(*buffers, spans)
 
 
-def march(rays, entry, leave, clear, dt, jitter, first, limit):
+def march(rays, begin, leave, grid, jitter, first, limit):
     """As many rows as there are samples: the host waits for their number once."""
-    counts, following = _count(rays, entry, leave, clear, dt, jitter, first, limit)
+    counts, following = _count(rays, begin, leave, grid, jitter, first, limit)
     ends = counts.cumsum(0)
     spans = torch.stack([ends - counts, counts], 1).int()
-    samples, device = int(ends[-1]) if len(rays) else 0, entry.device
+    samples, device = int(ends[-1]) if len(rays) else 0, begin.device
     buffers = (
         torch.empty(3, samples, device=device),
         *torch.empty(2, samples, device=device),
         torch.empty(samples, dtype=torch.int32, device=device),
     )
-    return _write(rays, entry, leave, clear, dt, jitter, first, spans, buffers), following
+    return _write(rays, begin, leave, grid, jitter, first, spans, buffers), following
 
 
-def march_static(rays, entry, leave, clear, dt, jitter, capacity):
+def march_static(rays, begin, leave, grid, jitter, capacity):
     """The first `capacity` samples, and how many there are; nothing waits for the device.
 
     Rows past that number are in the cube's middle, of length 0 and of ray 0. In ops/march_static.py
     is more about it.
     """
-    first, device = torch.zeros(len(rays), dtype=torch.int32, device=entry.device), entry.device
-    counts, _ = _count(rays, entry, leave, clear, dt, jitter, first, 2**31 - 1)
+    first, device = torch.zeros(len(rays), dtype=torch.int32, device=begin.device), begin.device
+    counts, _ = _count(rays, begin, leave, grid, jitter, first, 2**31 - 1)
     ends = counts.cumsum(0).clamp(max=capacity)
     starts = torch.nn.functional.pad(ends, (1, 0))[:-1]
     spans = torch.stack([starts, ends - starts], 1).int()
@@ -154,5 +182,5 @@ def march_static(rays, entry, leave, clear, dt, jitter, capacity):
         *torch.zeros(2, capacity, device=device),
         torch.zeros(capacity, dtype=torch.int32, device=device),
     )
-    samples = _write(rays, entry, leave, clear, dt, jitter, first, spans, buffers)
+    samples = _write(rays, begin, leave, grid, jitter, first, spans, buffers)
     return samples, counts.sum()

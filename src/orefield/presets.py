@@ -1,0 +1,44 @@
+"""Presets: settings that go together, chosen by name or by the scene."""
+
+from orefield.config import RunConfig, changed, to_dict
+from orefield.scenes.scene import Scene
+
+UNBOUNDED = "ngp"
+"""The preset `auto` takes for scenes with surroundings."""
+PRESETS = {
+    "ngp": {"sampler.kind": "occupancy"},
+    "nerfacto": {"sampler.kind": "proposal"},
+}
+SURROUNDINGS = {
+    "field.finest": 1024,
+    "field.log2_table": 17,
+    "sampler.steps": 100,
+    "sampler.cone": 1 / 32,
+}
+"""Contraction leaves the box half of the cube's width, and more is to be remembered; of steps as
+short as an object needs, a ray would have hundreds."""
+_WHAT = {"ngp": "occupancy grid", "nerfacto": "proposal networks"}
+
+
+def settle(config: RunConfig, scene: Scene) -> tuple[RunConfig, str]:
+    """The configuration with its preset chosen and applied to what is left at its default.
+
+    The second value says which and why, for people. A settled configuration settles to itself.
+    """
+    name: str = config.preset
+    if name == "auto" and config.sampler.kind == "proposal":
+        name, why = "nerfacto", "asked for by sampler.kind"
+    elif name == "auto" and scene.extent > 1:
+        name, why = UNBOUNDED, "the scene has surroundings"
+    elif name == "auto":
+        name, why = "ngp", "the scene fits its box"
+    else:
+        why = "asked for"
+    wanted = PRESETS[name] | (SURROUNDINGS if scene.extent > 1 else {})
+    given, default = to_dict(config), to_dict(RunConfig())
+    changes = [f"preset={name}"]
+    for setting, value in wanted.items():
+        part, field = setting.split(".")
+        if given[part][field] == default[part][field]:
+            changes.append(f"{setting}={value}")
+    return changed(config, ",".join(changes)), f"preset {name} ({_WHAT[name]}): {why}"
