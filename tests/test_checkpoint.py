@@ -69,7 +69,7 @@ def test_stop_and_resume_equals_an_uninterrupted_run(
 
 
 def test_settings_survive_the_round_trip(tmp_path: Path, tiny_config: RunConfig) -> None:
-    header = Header("/some/scene", 0.25, WORLD, tiny_config)
+    header = Header("/some/scene", 0.25, 4, WORLD, tiny_config)
     create_run(tmp_path / "run", header)
     assert read_config(tmp_path / "run") == header
 
@@ -80,9 +80,9 @@ def test_a_folder_with_a_run_is_refused_unless_overwritten(trained, tiny_config:
     (folder / "renders" / "old.png").write_bytes(b"")
     (folder / "notes.txt").write_text("mine")
     with pytest.raises(RunError, match=r"run: holds another run; .*--overwrite"):
-        create_run(folder, Header("tiny", 0.1, WORLD, tiny_config))
+        create_run(folder, Header("tiny", 0.1, 1, WORLD, tiny_config))
     assert (folder / "field.safetensors").exists()
-    create_run(folder, Header("tiny", 0.1, WORLD, tiny_config), overwrite=True)
+    create_run(folder, Header("tiny", 0.1, 1, WORLD, tiny_config), overwrite=True)
     assert sorted(p.name for p in folder.iterdir()) == ["config.json", "notes.txt"]
 
 
@@ -92,15 +92,15 @@ def test_a_folder_with_other_files_is_refused_and_overwrite_keeps_them(
     (tmp_path / "renders").mkdir()
     (tmp_path / "renders" / "holiday.png").write_bytes(b"precious")
     with pytest.raises(RunError, match="holds other files"):
-        create_run(tmp_path, Header("tiny", 0.1, WORLD, tiny_config))
-    create_run(tmp_path, Header("tiny", 0.1, WORLD, tiny_config), overwrite=True)
+        create_run(tmp_path, Header("tiny", 0.1, 1, WORLD, tiny_config))
+    create_run(tmp_path, Header("tiny", 0.1, 1, WORLD, tiny_config), overwrite=True)
     assert (tmp_path / "renders" / "holiday.png").read_bytes() == b"precious"
 
 
 def test_a_file_in_the_folders_place_is_refused(tmp_path: Path, tiny_config: RunConfig) -> None:
     (tmp_path / "run").write_text("")
     with pytest.raises(RunError, match="run: is a file"):
-        create_run(tmp_path / "run", Header("tiny", 0.1, WORLD, tiny_config), overwrite=True)
+        create_run(tmp_path / "run", Header("tiny", 0.1, 1, WORLD, tiny_config), overwrite=True)
 
 
 def test_no_space_leaves_the_last_save_whole(trained) -> None:

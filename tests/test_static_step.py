@@ -45,7 +45,7 @@ def with_rule(config: RunConfig, rule: str) -> RunConfig:
 
 
 def static_step(trainer: Trainer, samples: int = 0) -> StaticStep:
-    parts = trainer.bank, trainer.field, trainer.sampler, trainer.generator
+    parts = trainer.batches, trainer.field, trainer.sampler, trainer.generator
     return StaticStep(trainer.config, *parts, samples or trainer.samples)
 
 
@@ -221,12 +221,12 @@ def test_static_marching_is_marching_into_a_buffer(
     capacity: int, tiny_scene: Scene, small: RunConfig
 ) -> None:
     trainer = Trainer(tiny_scene, small)
-    rays, _ = trainer.bank.sample(5, trainer.generator)
+    rays, *_ = trainer.bank.sample(5, trainer.generator)
     rays = Rays(rays.origins, rays.directions)
     jitter = torch.rand(5, device=rays.origins.device)
     grid = trainer.sampler.grid
     free, _ = march(rays, grid, jitter)
-    ours, total = definition(rays, *grid, jitter, capacity)
+    ours, total = definition(rays, grid, jitter, capacity)
     with using("gpu"):
         twins, twin_total = march_static(rays, grid, jitter, capacity)
     found = min(len(free), capacity)
@@ -243,7 +243,7 @@ def test_static_marching_is_marching_into_a_buffer(
 
 def test_marching_into_nothing_is_refused(tiny_scene: Scene, small: RunConfig) -> None:
     trainer = Trainer(tiny_scene, small)
-    rays, _ = trainer.bank.sample(1, trainer.generator)
+    rays, *_ = trainer.bank.sample(1, trainer.generator)
     with pytest.raises(ValueError, match="capacity at least 1"):
         march_static(rays, trainer.sampler.grid, torch.zeros(1), 0)
 

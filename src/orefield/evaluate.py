@@ -155,7 +155,7 @@ class PixelProbe:
     def __init__(self, scene: Scene, background: float, count: int = 8192) -> None:
         """`scene` must have test views. The same scene gives the same pixels in every run."""
         generator = torch.Generator().manual_seed(0)
-        self.rays, pixels = PixelBank(scene.test).sample(count, generator)
+        self.rays, pixels, *_ = PixelBank(scene.test).sample(count, generator)
         self.truth, self.background = over_background(pixels, background), background
 
     @torch.no_grad()

@@ -35,3 +35,19 @@ def distortion(
     loss = (w * apart + w * w * length / 3).sum() / rays
     grad = 2 * (apart + w * length / 3) / rays
     return loss.to(weights.dtype), grad.to(weights.dtype)
+
+
+def depth_error(
+    depth: Float[Tensor, " rays"],
+    opacity: Float[Tensor, " rays"],
+    measured: Float[Tensor, " rays"],
+) -> tuple[Float[Tensor, ""], Float[Tensor, " rays"], Float[Tensor, " rays"]]:
+    """Squared error of depths, and its gradients at composited depth and opacity.
+
+    With depth = sum w t and opacity = sum w, the residual is sum w (t - measured): a ray that is
+    not opaque yet is not pulled anywhere for what it lacks. A mean over all rays; those whose
+    measured distance is 0, which stands for unknown, have none.
+    """
+    residual = torch.where(measured > 0, depth - measured * opacity, 0.0)
+    share = 2 / max(len(depth), 1)
+    return residual.square().mean(), share * residual, -share * residual * measured

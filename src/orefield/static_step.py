@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from orefield.batch import draw, pixel_loss
+from orefield.batch import Batches, pixel_loss
 from orefield.config import RunConfig
 from orefield.devices import synchronise
 from orefield.fields import FrequencyField, NgpField
@@ -24,7 +24,6 @@ from orefield.ops.backend import backend_for
 from orefield.ops.march_static import march_static
 from orefield.ops.select import compact
 from orefield.samplers import OccupancySampler
-from orefield.scenes import PixelBank
 
 RULES = ("plain", "threshold", "chance")
 """Rules that choose each sample by itself, hence without knowing a number first."""
@@ -48,12 +47,10 @@ def has_static_step(config: RunConfig, field: object, device: torch.device) -> b
     use, mining = config.static.use, config.mining
     if use == "never":
         return False
-    able = (
-        isinstance(field, NgpField)
-        and config.sampler.kind == "occupancy"
-        and mining.rule in RULES
-        and mining.first_forward != "seen"
-    )
+    learns = config.calibration
+    plain = not (learns.exposure or learns.poses or learns.depth > 0)
+    able = isinstance(field, NgpField) and config.sampler.kind == "occupancy" and plain
+    able &= mining.rule in RULES and mining.first_forward != "seen"
     able &= backend_for(device.type)[0] != "definition"  # which knows no buffers that are not full
     # On the CPU buffers of the right size cost nothing, and padding does.
     pays = device.type == "cuda" and backend_for("cuda")[0] == "gpu"
@@ -70,14 +67,14 @@ class StaticStep:
     def __init__(
         self,
         config: RunConfig,
-        bank: PixelBank,
+        batches: Batches,
         field: NgpField | FrequencyField,
         sampler: OccupancySampler,
         generator: torch.Generator,
         samples: int,
     ) -> None:
         """`samples`: slots for marched samples."""
-        self.config, self.bank, self.field, self.sampler = config, bank, field, sampler
+        self.config, self.batches, self.field, self.sampler = config, batches, field, sampler
         self.generator, self.capacity = generator, samples
         self.room = max(math.ceil(config.static.room * samples), 1)
         self.clear = sampler.grid.clear.clone()
@@ -86,7 +83,7 @@ class StaticStep:
 
     def __call__(self, rays: int) -> None:
         """Draw that many rays and learn from them. No host sync, the same work every time."""
-        batch = draw(self.bank, rays, self.generator, self.config.optim.background)
+        batch = self.batches.draw(rays)
         device = self.clear.device
         jitter = torch.rand(rays, generator=self.generator, device=device)
         grid = self.sampler.grid._replace(clear=self.clear)
@@ -101,17 +98,19 @@ class StaticStep:
             shape = self.field.shape(features)
             logits = self.field.shade(shape, codes, samples.ray)
         raw = torch.cat([shape[:, :1], logits], 1)
-        loss, grad = pixel_loss(raw, samples, batch.target, batch.background, whole)
+        loss, grad, error, *_ = pixel_loss(raw, samples, batch.target, batch.background, whole)
+        self.batches.note(batch, torch.where(whole, error, torch.nan))
         good = torch.isfinite(loss)
         grad = torch.where(((self.slots < count) & good)[:, None], grad, 0.0)
         if self.config.mining.rule == "plain":
             chosen = kept = count
             self.field.learn(samples.positions, codes, samples.ray, grad, features)
         else:
-            keep = self._chosen(hardness(grad), count)
+            keep, weight = self._chosen(hardness(grad), count)
             chosen = keep.sum()
             index, kept = compact(keep, self.room)
-            wanted = torch.where((self.slots[: self.room] < kept)[:, None], grad[index], 0.0)
+            wanted = weight[index, None] * grad[index]
+            wanted = torch.where((self.slots[: self.room] < kept)[:, None], wanted, 0.0)
             positions, known = (x.index_select(1, index) for x in (samples.positions, features))
             self.field.learn(positions, codes, samples.ray[index], wanted, known)
         self._forget_unless(good)
@@ -127,15 +126,17 @@ class StaticStep:
         """The last step's report; waits for the device."""
         return Report(*self.report.tolist())
 
-    def _chosen(self, g: Tensor, count: Tensor) -> Tensor:
-        """As `mining.select` for these rules, over the mean of `count` samples."""
+    def _chosen(self, g: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+        """As `mining.select` for these rules, over the mean of `count` samples; and weights."""
         mining = self.config.mining
         finite = torch.nan_to_num(g, nan=0.0, posinf=0.0)
-        times = mining.sure if mining.rule == "chance" else mining.c
-        limit = times * finite.sum() / count.clamp(min=1)
-        if mining.rule == "chance":
-            limit = limit * torch.rand(len(g), generator=self.generator, device=g.device)
-        return (finite > limit) | (g != finite)
+        mean = finite.sum() / count.clamp(min=1)
+        if mining.rule == "threshold":
+            return (finite > mining.c * mean) | (g != finite), torch.ones_like(g)
+        p = torch.where(finite > 0, finite / (mining.sure * mean), 0.0).clamp(max=1.0)
+        keep = torch.rand(len(g), generator=self.generator, device=g.device) < p
+        weight = torch.where(keep, p, 1.0) ** -mining.alpha
+        return keep | (g != finite), weight
 
     def _forget_unless(self, good: Tensor) -> None:
         """Leave no gradient where the loss was not finite: an activation may be, and 0 times

@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from orefield.batch import Batch, draw, pixel_loss
+from orefield.batch import Batch, Batches, pixel_loss
+from orefield.calibration import Calibration
 from orefield.config import RunConfig
 from orefield.fields import FrequencyField, NgpField
 from orefield.look import FIRST_OUTLOOK, bright, look_ahead, look_everywhere, outlook
@@ -21,8 +22,7 @@ from orefield.mining import Budget, hardness, select
 from orefield.ops.look import Look
 from orefield.ops.visibility import visibility
 from orefield.samplers import OccupancySampler, ProposalSampler
-from orefield.scenes import PixelBank
-from orefield.types import PackedSamples, Rays
+from orefield.types import Rays, some
 
 STAGES = (
     "draw", "look", "propose", "shade", "composite", "select", "backward", "optimise", "refresh",
@@ -64,47 +64,53 @@ class Step:
     def __init__(
         self,
         config: RunConfig,
-        bank: PixelBank,
+        batches: Batches,
         field: NgpField | FrequencyField,
         sampler: OccupancySampler | ProposalSampler,
         generator: torch.Generator,
+        calibration: Calibration,
         watch: Stopwatch,
     ) -> None:
-        self.config, self.bank, self.field, self.sampler = config, bank, field, sampler
-        self.generator, self.watch = generator, watch
+        self.config, self.batches, self.field, self.sampler = config, batches, field, sampler
+        self.generator, self.calibration, self.watch = generator, calibration, watch
         self.budget: Budget | None = Budget()
         self.outlook = FIRST_OUTLOOK
-        proposes = config.sampler.kind == "proposal"
-        self.distortion = config.proposal.distortion if proposes else 0.0
 
     def __call__(self, rays: int) -> Learnt:
         """Draw that many rays and learn from them."""
-        batch = draw(self.bank, rays, self.generator, self.config.optim.background)
+        batch = self.batches.draw(rays)
         self.watch.mark("draw")
         return self.learn(batch)
 
     def learn(self, batch: Batch) -> Learnt:
         """Learn from these rays."""
-        look = self._look(batch.rays)
+        rays = self.calibration.rays(batch)
+        look = self._look(rays.detached())
         samples, codes = look.samples, self.field.directions(batch.rays.directions)
         self.watch.mark("look")
         with torch.no_grad():
             logits = self.field.shade(look.shape, codes, samples.ray)
         raw = torch.cat([look.shape[:, :1], logits], 1)
         self.watch.mark("shade")
-        loss, grad = pixel_gradient(raw, samples, batch.target, batch.background, self.distortion)
+        extra = self.calibration.extra(batch)
+        pixels = pixel_loss(raw, samples, batch.target, batch.background, extra=extra)
+        self.batches.note(batch, pixels.error)
+        loss = float(pixels.loss)
         self.watch.mark("composite")
         if not math.isfinite(loss):
             return Learnt(loss, look.asked, 0)
-        kept, wanted = self._choose(grad, look.asked)
+        kept, wanted = self._choose(pixels.grad, look.asked)
         self.watch.mark("select")
-        positions, ray, features = samples.positions, samples.ray, look.features
+        features = look.features
         if kept is not None:
-            positions, ray = positions.index_select(1, kept), ray[kept]
+            samples = some(samples, kept)
             features = None if features is None else features.index_select(1, kept)
-        self.field.learn(positions, codes, ray, wanted, features)
+        grad = self.field.learn(
+            samples.positions, codes, samples.ray, wanted, features, self.calibration.moves_rays
+        )
+        self.calibration.learn(batch, rays, samples, grad, pixels)
         self.watch.mark("backward")
-        return Learnt(loss, look.asked, len(ray))
+        return Learnt(loss, look.asked, len(samples))
 
     def _look(self, rays: Rays) -> Look:
         mining = self.config.mining
@@ -134,18 +140,6 @@ class Step:
         g = hardness(grad)
         chosen, self.budget = select(mining, g, self.budget, self.generator, of=asked)
         return chosen.kept, weighted(grad[chosen.kept], chosen.weight)
-
-
-def pixel_gradient(
-    raw: Float[Tensor, "samples 4"],
-    samples: PackedSamples,
-    target: Float[Tensor, "rays 3"],
-    background: Float[Tensor, "rays 3"],
-    distortion: float = 0.0,
-) -> tuple[float, Float[Tensor, "samples 4"]]:
-    """`pixel_loss`, its loss read back from the device."""
-    loss, grad = pixel_loss(raw, samples, target, background, distortion=distortion)
-    return float(loss), grad
 
 
 def weighted(

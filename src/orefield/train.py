@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from orefield.batch import Batches
+from orefield.calibration import Calibration
 from orefield.config import RunConfig
 from orefield.devices import resolve_device, synchronise, use_device
-from orefield.errors import OrefieldError
+from orefield.errors import OrefieldError, SceneError
 from orefield.fields import make_field
 from orefield.look import Outlook
 from orefield.mining import Budget
@@ -59,6 +61,8 @@ class Trainer:
     def __init__(self, scene: Scene, config: RunConfig) -> None:
         self.config, self.device = config, resolve_device(config.device)
         use_device(self.device, config.deterministic)
+        if config.calibration.depth > 0 and all(view.depth is None for view in scene.train):
+            raise SceneError(f"{scene.name}: calibration.depth needs depth maps; no view has one")
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
         self.bank = PixelBank(scene.train, self.device)
         self.field = make_field(config.field, config.seed, self.device)
@@ -70,8 +74,10 @@ class Trainer:
         self.optimiser = Optimiser(self.field, self.sampler.parameters())
         self.step, self.seconds, self.skipped = 0, 0.0, 0
         self.rays, self.watch = _FIRST_RAYS, Stopwatch()
-        parts = self.bank, self.field, self.sampler, self.generator
-        self.dynamic = Step(config, *parts, self.watch)
+        self.calibration = Calibration(config, len(scene.train), scene.extent, self.device)
+        self.batches = Batches(self.bank, config, self.generator)
+        parts = self.batches, self.field, self.sampler, self.generator
+        self.dynamic = Step(config, *parts, self.calibration, self.watch)
         self.samples = config.optim.samples
         """Samples aimed at per step: fewer than configured after the memory ran out."""
         self.static = has_static_step(config, self.field, self.device)
@@ -103,6 +109,7 @@ class Trainer:
             if done is None:
                 self._halve()
         loss, evaluated, kept = done
+        self.batches.settle()
         self.step += 1
         self.seconds += time.perf_counter() - begun
         psnr = -10 * math.log10(max(loss, 1e-12)) if math.isfinite(loss) else math.nan
@@ -120,6 +127,8 @@ class Trainer:
             **{f"field.{name}": value for name, value in self.field.state_dict().items()},
             **{f"sampler.{name}": value for name, value in self.sampler.state().items()},
             **{f"optimiser.{name}": value for name, value in self.optimiser.state().items()},
+            **{f"calibration.{name}": value for name, value in self.calibration.state().items()},
+            **{f"batches.{name}": value for name, value in self.batches.state().items()},
             "generator": self.generator.get_state(),
         }
         if self.replay:
@@ -148,6 +157,8 @@ class Trainer:
         self.field.load_state_dict(part("field."))
         self.sampler.restore(part("sampler."))
         self.optimiser.restore(part("optimiser."), facts["optimiser_steps"])
+        self.calibration.restore(part("calibration."))
+        self.batches.restore(part("batches."))
         self.step, self.seconds = facts["step"], facts["seconds"]
         self.skipped, self.rays = facts["skipped"], facts["rays"]
         self.samples, self.replay, self._known = facts["samples"], None, None
@@ -166,6 +177,7 @@ class Trainer:
         loss, evaluated, kept = self.dynamic(self.rays)
         if math.isfinite(loss):
             self.optimiser.step(lr)
+            self.calibration.step(lr / self.config.optim.lr)
         else:
             self.skipped += 1
         self.watch.mark("optimise")
@@ -176,7 +188,7 @@ class Trainer:
         """A step of fixed shapes; what it returns is read from the device now and then only."""
         if self.replay is None:
             assert isinstance(self.sampler, OccupancySampler)
-            parts = self.bank, self.field, self.sampler, self.generator
+            parts = self.batches, self.field, self.sampler, self.generator
             step = StaticStep(self.config, *parts, self.samples)
             step.report[-1] = self.skipped
             self.replay = Replay(step, self.config.cuda_graph)

@@ -32,6 +32,10 @@ class Rays:
     def __getitem__(self, part: slice) -> "Rays":
         return Rays(self.origins[part], self.directions[part])
 
+    def detached(self) -> "Rays":
+        """These rays without a graph."""
+        return Rays(self.origins.detach(), self.directions.detach())
+
     def to(self, device: torch.device) -> "Rays":
         """These rays on another device."""
         return Rays(self.origins.to(device), self.directions.to(device))
@@ -54,6 +58,17 @@ class PackedSamples:
 
     def __len__(self) -> int:
         return self.t.shape[0]
+
+
+def some(samples: PackedSamples, index: Int[Tensor, " chosen"]) -> PackedSamples:
+    """Chosen samples, in the order of `index`; the spans are still those of all."""
+    return PackedSamples(
+        samples.positions.index_select(1, index),
+        samples.t[index],
+        samples.dt[index],
+        samples.ray[index],
+        samples.spans,
+    )
 
 
 Density = Callable[[Float[Tensor, "3 points"]], Float[Tensor, " points"]]
@@ -101,10 +116,12 @@ class Field(Protocol):
         ray: Int[Tensor, " samples"],
         grad: Float[Tensor, "samples 4"],
         features: Float[Tensor, "features samples"] | None = None,
-    ) -> None:
+        at_positions: bool = False,
+    ) -> Float[Tensor, "3 samples"] | None:
         """Add to every parameter's `.grad` what `(self(...) * grad).sum().backward()` would.
 
-        `features` are those `encode` gave for these positions and the present parameters.
+        `features` are those `encode` gave for these positions and the present parameters. Returns
+        the gradient at the positions where `at_positions` asks for it.
         """
         ...
 

@@ -50,7 +50,7 @@ def test_a_drawn_ray_and_its_colour_belong_to_the_same_pixel(capture, table, mon
     if not table:
         monkeypatch.setattr(pixels, "TABLE_BYTES", 0)
     made = views(CAPTURES[capture])
-    rays, rgba = PixelBank(made).sample(3000, torch.Generator().manual_seed(1))
+    rays, rgba, *_ = PixelBank(made).sample(3000, torch.Generator().manual_seed(1))
     rgba = (rgba * 255).round().long()
     for i, view in enumerate(made):
         drawn = rgba[:, 0] == i
@@ -73,7 +73,7 @@ def test_ignored_pixels_are_never_drawn_and_all_others_are():
     made[0] = replace(made[0], valid=valid)
     bank = PixelBank(made)
     assert len(bank) == 2 + 63 + 63
-    rays, rgba = bank.sample(4000, torch.Generator().manual_seed(1))
+    rays, rgba, *_ = bank.sample(4000, torch.Generator().manual_seed(1))
     rgba = (rgba * 255).round().long()
     first = rgba[:, 0] == 0
     assert set(map(tuple, rgba[first, 1:3].tolist())) == {(1, 2), (1, 3)}
@@ -88,7 +88,7 @@ def test_every_pixel_is_drawn_equally_often():
     bank = PixelBank(views(CAPTURES["sizes"]))
     total, draws = 9 * 7 + 5 * 11 + 9 * 7, 200_000
     assert len(bank) == total
-    _, rgba = bank.sample(draws, torch.Generator().manual_seed(2))
+    _, rgba, *_ = bank.sample(draws, torch.Generator().manual_seed(2))
     key = ((rgba[:, :3] * 255).round().long() * torch.tensor([10_000, 100, 1])).sum(1)
     counts = key.unique(return_counts=True)[1].double()
     expected = draws / total
@@ -99,14 +99,16 @@ def test_every_pixel_is_drawn_equally_often():
 
 def test_a_generator_repeats_its_draws():
     bank = PixelBank(views(CAPTURES["a lens"]))
-    (one, red), (two, blue) = (bank.sample(50, torch.Generator().manual_seed(3)) for _ in range(2))
+    (one, red, *_), (two, blue, *_) = (
+        bank.sample(50, torch.Generator().manual_seed(3)) for _ in range(2)
+    )
     assert torch.equal(one.directions, two.directions)
     assert torch.equal(red, blue)
 
 
 def test_opaque_photographs_have_alpha_one():
     made = views(CAPTURES["one camera"], channels=3)
-    _, rgba = PixelBank(made).sample(100, torch.Generator().manual_seed(0))
+    _, rgba, *_ = PixelBank(made).sample(100, torch.Generator().manual_seed(0))
     assert (rgba[:, 3] == 1).all()
 
 

@@ -25,7 +25,7 @@ class MiningConfig:
     budget: float = 0.0
     """topk, poisson, uniform: share of samples kept, in (0, 1]; 0 takes the paper's b = B / tau."""
     alpha: float = 0.5
-    """poisson: weight kept samples by p^-alpha; 1 is unbiased, 0 the plain biased draw."""
+    """chance, poisson: weight kept samples by p^-alpha; 1 is unbiased, 0 the plain biased draw."""
     smallest: float = 0.05
     """hsm and budget rules: b is never below this share of B."""
     largest: float = 0.5
@@ -34,6 +34,10 @@ class MiningConfig:
     """What the forward without a graph covers. `all`: every marched sample. `seen`: those before
     the grid expects a ray to be dark, and colours only where they matter. `auto`: all for pruned
     and hsm, which are published so, else seen. (plain has no such forward.)"""
+    rays: Literal["auto", "even", "errors"] = "auto"
+    """Which rays to train on. `even`: all pixels alike. `errors`: more from the tiles of the
+    photographs that are still rendered badly. `auto`: even for plain, pruned and hsm, which are
+    published so, else by errors."""
     faintest: float = 1e-4
     """first_forward seen: samples with less than this share of a pixel are left out."""
 
@@ -51,10 +55,20 @@ class MiningConfig:
         )
 
     @property
+    def published(self) -> bool:
+        """Whether the rule is somebody else's, and `auto` means their way."""
+        return self.rule in ("plain", "pruned", "hsm")
+
+    @property
     def looks_ahead(self) -> bool:
         """Whether the first forward covers only what is likely seen."""
-        published = self.rule in ("plain", "pruned", "hsm")
-        return not published if self.first_forward == "auto" else self.first_forward == "seen"
+        auto = self.first_forward == "auto"
+        return not self.published if auto else self.first_forward == "seen"
+
+    @property
+    def draws_by_error(self) -> bool:
+        """Whether rays are drawn by the errors of their tiles."""
+        return not self.published if self.rays == "auto" else self.rays == "errors"
 
 
 @dataclass(frozen=True)

@@ -97,12 +97,19 @@ class FrequencyField(nn.Module):
         ray: Int[Tensor, " samples"],
         grad: Float[Tensor, "samples 4"],
         features: Float[Tensor, "features samples"] | None = None,
-    ) -> None:
-        """Add to every parameter's `.grad` what `(self(...) * grad).sum().backward()` would."""
+        at_positions: bool = False,
+    ) -> Float[Tensor, "3 samples"] | None:
+        """Add to every parameter's `.grad` what `(self(...) * grad).sum().backward()` would.
+
+        Returns the gradient at the positions where `at_positions` asks for it.
+        """
+        if at_positions:
+            positions, features = positions.detach().requires_grad_(), None
         with torch.enable_grad():
             shape = self.shape(self.encode(positions) if features is None else features)
             raw = torch.cat([shape[:, :1], self.shade(shape, codes, ray)], dim=1)
         raw.backward(grad)
+        return positions.grad if at_positions else None
 
     @torch.no_grad()
     def density(self, positions: Float[Tensor, "3 points"]) -> Float[Tensor, " points"]:

@@ -21,6 +21,7 @@ from torch.nn.functional import linear, pad
 from orefield.fields.directions import spherical_harmonics
 from orefield.ops.composite import LARGEST_LOG_DENSITY
 from orefield.ops.hash_grid import GridLayout, hash_grid, hash_grid_backward
+from orefield.ops.hash_grid_positions import positions_backward
 
 _CODE = 16
 _BLOCK = 4096
@@ -108,8 +109,12 @@ class NgpField(nn.Module):
         ray: Int[Tensor, " samples"],
         grad: Float[Tensor, "samples 4"],
         features: Float[Tensor, "features samples"] | None = None,
-    ) -> None:
-        """Add to every parameter's `.grad` what `(self(...) * grad).sum().backward()` would."""
+        at_positions: bool = False,
+    ) -> Float[Tensor, "3 samples"] | None:
+        """Add to every parameter's `.grad` what `(self(...) * grad).sum().backward()` would.
+
+        Returns the gradient at the positions where `at_positions` asks for it.
+        """
         features = self.encode(positions) if features is None else features
         for parameter in self.parameters():
             if parameter.grad is None:
@@ -139,6 +144,9 @@ class NgpField(nn.Module):
             _add(self.density1, g_hidden, f)
         assert self.table.grad is not None
         hash_grid_backward(back.T, positions, self.layout, self.table.grad)
+        if not at_positions:
+            return None
+        return positions_backward(back.T, self.table, positions, self.layout)
 
     def _hidden(self, features: Tensor) -> Tensor:
         return linear(self._filled(features).T, self.density1.to(self.dtype)).relu_()

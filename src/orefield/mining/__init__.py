@@ -14,3 +14,4 @@ from orefield.mining.hardness import imbalance as imbalance
 from orefield.mining.rules import Selection as Selection
 from orefield.mining.rules import select as select
 from orefield.mining.stats import MiningStats as MiningStats
+from orefield.mining.tiles import TileErrors as TileErrors

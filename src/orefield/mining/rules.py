@@ -52,7 +52,8 @@ def select(
     elif config.rule == "threshold":
         keep = threshold(finite, config.c, of)
     elif config.rule == "chance":
-        keep = chance(finite, config.sure, generator, of)
+        p = chance(finite, config.sure, of)
+        keep = _drawn(p, generator)
     else:
         budget, b = _budget(config, finite, budget)
         if config.rule == "hsm":
@@ -61,7 +62,7 @@ def select(
             keep = topk(finite, b)
         elif config.rule == "poisson":
             p = poisson_probability(finite, b)
-            keep = torch.rand(p.shape, generator=generator, device=p.device, dtype=p.dtype) < p
+            keep = _drawn(p, generator)
         else:
             keep = uniform(finite, b, generator)
     kept = (keep | (g != finite)).nonzero().squeeze(1)
@@ -81,16 +82,20 @@ def threshold(g: Float[Tensor, " samples"], c: float, of: int = 0) -> Bool[Tenso
     return g > c * (g.mean() * (len(g) / max(of, len(g))))
 
 
-def chance(
-    g: Float[Tensor, " samples"], sure: float, generator: torch.Generator | None, of: int = 0
-) -> Bool[Tensor, " samples"]:
+def chance(g: Float[Tensor, " samples"], sure: float, of: int = 0) -> Float[Tensor, " samples"]:
     """Each on its own with probability min(1, g / (sure mean)): a threshold that is drawn.
 
     Where all are alike it keeps 1 / sure of them, where few carry all of g hardly more than those.
     The mean is that of `threshold`.
     """
-    u = torch.rand(g.shape, generator=generator, device=g.device, dtype=g.dtype)
-    return g > u * (sure * (g.mean() * (len(g) / max(of, len(g)))))
+    limit = sure * (g.mean() * (len(g) / max(of, len(g))))
+    return torch.where(g > 0, g / limit, 0.0).clamp(max=1.0)
+
+
+def _drawn(
+    p: Float[Tensor, " samples"], generator: torch.Generator | None
+) -> Bool[Tensor, " samples"]:
+    return torch.rand(p.shape, generator=generator, device=p.device, dtype=p.dtype) < p
 
 
 def hsm(

@@ -7,6 +7,7 @@ and pixels that masks ignore are left out by an index.
 
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -19,6 +20,21 @@ from orefield.types import Rays
 
 TABLE_BYTES = 64 * 2**20
 """Most memory spent on directions; a shared camera of half a megapixel needs 6 MB."""
+
+
+TILE = 8
+"""Side of a tile in pixels."""
+
+
+class Drawn(NamedTuple):
+    """Pixels and the rays through their centres, in scene units."""
+
+    rays: Rays
+    rgba: Float[Tensor, "n 4"]
+    """In [0, 1], straight alpha."""
+    view: Int[Tensor, " n"]
+    depth: Float[Tensor, " n"] | None
+    """Distance along the ray, 0 where unknown; None where no view has any."""
 
 
 class PixelBank:
@@ -40,6 +56,13 @@ class PixelBank:
         shapes = {(camera.width, camera.height) for camera in cameras}
         self._shape = shapes.pop() if len(shapes) == 1 else None
         self._valid = _valid_pixels(views, sizes, device)
+        self._depths = _depths(views, device)
+        across = [(-(-camera.width // TILE), -(-camera.height // TILE)) for camera in cameras]
+        self._tiles = torch.tensor([0, *accumulate(x * y for x, y in across)], device=device)
+        self._tiles_across = torch.tensor([x for x, _ in across], device=device)
+        self._heights = torch.tensor([camera.height for camera in cameras], device=device)
+        self.tiles = int(self._tiles[-1])
+        """Number of tiles, of all views together."""
         straight = all(camera.straight for camera in cameras)
         self._lenses = None if straight else _Lenses(cameras, self._starts)
         # A row per view: three columns that take (x, y, 1), or a direction in camera axes, to a
@@ -54,15 +77,34 @@ class PixelBank:
         """Number of valid pixels."""
         return self._words.shape[0] if self._valid is None else self._valid.shape[0]
 
-    def sample(self, n: int, generator: torch.Generator) -> tuple[Rays, Float[Tensor, "n 4"]]:
-        """Draw `n` pixels with replacement.
+    def sample(self, n: int, generator: torch.Generator) -> Drawn:
+        """Draw `n` pixels with replacement, evenly. The generator lives on the bank's device."""
+        return self.fetch(self._anywhere(n, generator))
 
-        Returns the rays through their centres, in scene units, and their RGBA in [0, 1] with
-        straight alpha. The generator lives on the bank's device.
+    def in_tiles(self, tile: Int[Tensor, " n"], generator: torch.Generator) -> Int[Tensor, " n"]:
+        """A random pixel of each tile, by its number in the bank.
+
+        Pixels past a picture's edge are those at it; where masks ignore the pixel, it is one from
+        anywhere.
         """
+        view = torch.bucketize(tile, self._tiles, right=True) - 1
+        within, across = tile - self._tiles[view], self._tiles_across[view]
+        place = torch.randint(TILE * TILE, tile.shape, generator=generator, device=tile.device)
+        x = torch.minimum(within % across * TILE + place % TILE, self._widths[view] - 1)
+        y = torch.minimum(within // across * TILE + place // TILE, self._heights[view] - 1)
+        pixel = self._starts[view] + y * self._widths[view] + x
+        if self._valid is None:
+            return pixel
+        where = torch.searchsorted(self._valid, pixel.to(self._valid.dtype))
+        ignored = self._valid[where.clamp(max=len(self._valid) - 1)] != pixel
+        return torch.where(ignored, self._anywhere(len(pixel), generator), pixel)
+
+    def _anywhere(self, n: int, generator: torch.Generator) -> Int[Tensor, " n"]:
         pixel = torch.randint(len(self), (n,), generator=generator, device=self._words.device)
-        if self._valid is not None:
-            pixel = self._valid.index_select(0, pixel).long()
+        return pixel if self._valid is None else self._valid.index_select(0, pixel).long()
+
+    def fetch(self, pixel: Int[Tensor, " n"]) -> Drawn:
+        """The pixels of these numbers."""
         view, x, y = self._locate(pixel)
         columns = self._columns.index_select(0, view)
         ahead = columns[:, 6:9]
@@ -72,7 +114,8 @@ class PixelBank:
         directions = columns[:, 0:3] * x[:, None] + columns[:, 3:6] * y[:, None] + ahead
         directions /= (directions * directions).sum(1, keepdim=True).sqrt()
         rgba = self._words.index_select(0, pixel)[:, None].view(torch.uint8).float().mul_(1 / 255)
-        return Rays(columns[:, 9:].contiguous(), directions), rgba
+        depth = None if self._depths is None else self._depths.index_select(0, pixel)
+        return Drawn(Rays(columns[:, 9:].contiguous(), directions), rgba, view, depth)
 
     def _locate(
         self, pixel: Int[Tensor, " n"]
@@ -146,6 +189,18 @@ def _valid_pixels(
     if not len(index):
         raise ValueError("a pixel bank needs at least one valid pixel")
     return index
+
+
+def _depths(views: Sequence[View], device: str | torch.device) -> Float[Tensor, " pixels"] | None:
+    """Measured distances of all pixels, 0 where unknown; None where no view has any."""
+    if all(view.depth is None for view in views):
+        return None
+    sizes = [(view.camera.height, view.camera.width) for view in views]
+    depths = [
+        torch.zeros(size) if view.depth is None else view.depth
+        for size, view in zip(sizes, views, strict=True)
+    ]
+    return torch.cat([depth.float().reshape(-1) for depth in depths]).to(device)
 
 
 def _inverse_intrinsics(cameras: Sequence[Camera]) -> Float[Tensor, "views 3 3"]:

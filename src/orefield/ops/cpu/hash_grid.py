@@ -18,7 +18,7 @@ BLOCK = 128
 
 
 @njit(inline="always")
-def _cell(x, r):
+def cell(x, r):
     """Cell index and offset inside it; positions outside the cube are clamped to it."""
     x = min(max(x, np.float32(0)), _ONE) * np.float32(r)
     i = min(np.int32(x), np.int32(r) - np.int32(1))
@@ -26,7 +26,7 @@ def _cell(x, r):
 
 
 @njit(inline="always")
-def _corners(ix, iy, iz, s1, s2, mask, dense):
+def corners(ix, iy, iz, s1, s2, mask, dense):
     if dense:
         y0, z0 = iy * s1, iz * s2
         y1, z1 = y0 + s1, z0 + s2
@@ -92,10 +92,10 @@ def _loaded_compiled(grad, i, k):
 @njit(inline="always")
 def _vertices(positions, start, n, r, s1, s2, mask, dense, index, weight):
     for q in range(n):
-        ix, fx = _cell(positions[0, start + q], r)
-        iy, fy = _cell(positions[1, start + q], r)
-        iz, fz = _cell(positions[2, start + q], r)
-        h, w = _corners(ix, iy, iz, s1, s2, mask, dense), _weights(fx, fy, fz)
+        ix, fx = cell(positions[0, start + q], r)
+        iy, fy = cell(positions[1, start + q], r)
+        iz, fz = cell(positions[2, start + q], r)
+        h, w = corners(ix, iy, iz, s1, s2, mask, dense), _weights(fx, fy, fz)
         index[0, q], index[1, q], index[2, q], index[3, q] = h[0], h[1], h[2], h[3]
         index[4, q], index[5, q], index[6, q], index[7, q] = h[4], h[5], h[6], h[7]
         weight[0, q], weight[1, q], weight[2, q], weight[3, q] = w[0], w[1], w[2], w[3]
