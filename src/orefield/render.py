@@ -1,6 +1,7 @@
 """Rays to pixels, without a graph, in short pieces: hidden samples are never evaluated."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -10,6 +11,7 @@ from orefield.cameras import Camera, view_rays
 from orefield.devices import device_of
 from orefield.ops.composite import composite_forward
 from orefield.ops.march import ENDED
+from orefield.ops.median_depth import median_depth
 from orefield.types import Field, Rays, Sampler
 
 DARK = 1e-4
@@ -29,15 +31,27 @@ class Picture:
     """Share of light stopped, in [0, 1]."""
     depth: Float[Tensor, "height width"]
     """Expected distance along the ray in scene units; 0 where nothing is."""
+    median: Float[Tensor, "height width"]
+    """Where half of a ray's light has been stopped; 0 where more than that passes. Unlike the mean
+    it never lies between two surfaces."""
+
+
+class Seen(NamedTuple):
+    """What a batch of rays sees, without a background."""
+
+    colour: Float[Tensor, "rays 3"]
+    opacity: Float[Tensor, " rays"]
+    depth: Float[Tensor, " rays"]
+    """Expected distance times opacity."""
+    median: Float[Tensor, " rays"]
+    """Where half of the light has been stopped; 0 where more than that passes."""
 
 
 @torch.no_grad()
-def render_rays(
-    field: Field, sampler: Sampler, rays: Rays
-) -> tuple[Float[Tensor, "rays 3"], Float[Tensor, " rays"], Float[Tensor, " rays"]]:
-    """Colour without background, opacity, and depth weighted by opacity, of a batch of rays."""
+def render_rays(field: Field, sampler: Sampler, rays: Rays) -> Seen:
+    """Look along rays to where their light ends."""
     colour = torch.zeros_like(rays.origins)
-    opacity, depth = torch.zeros_like(colour[:, 0]), torch.zeros_like(colour[:, 0])
+    opacity, depth, median = torch.zeros(3, len(rays), device=colour.device)
     active = torch.arange(len(rays), device=colour.device)
     first = torch.zeros_like(active, dtype=torch.int32)
     codes = field.directions(rays.directions)
@@ -47,12 +61,14 @@ def render_rays(
         raw = field(samples.positions, codes[active], samples.ray)
         seen, _ = composite_forward(raw, samples.t, samples.dt, samples.spans)
         left = 1 - opacity[active]
+        thick = -left.clamp(min=1e-10).log()
+        median[active] += median_depth(raw[:, 0], samples.t, samples.dt, samples.spans, thick)
         colour[active] += left[:, None] * seen.colour
         opacity[active] += left * seen.opacity
         depth[active] += left * seen.depth
         go_on = (following != ENDED) & (1 - opacity[active] > DARK)
         active, first = active[go_on], following[go_on]
-    return colour, opacity, depth
+    return Seen(colour, opacity, depth, median)
 
 
 @torch.no_grad()
@@ -69,8 +85,10 @@ def render_view(
         render_rays(field, sampler, rays[start : start + _RAYS])
         for start in range(0, len(rays), _RAYS)
     ]
-    colour, opacity, depth = (torch.cat(values).cpu() for values in zip(*parts, strict=True))
+    colour, opacity, depth, median = (torch.cat(v).cpu() for v in zip(*parts, strict=True))
     colour = (colour + (1 - opacity)[:, None] * background).clamp(0, 1)
     depth = depth / opacity.clamp(min=1e-6)
     shape = (camera.height, camera.width)
-    return Picture(colour.view(*shape, 3), opacity.view(shape), depth.view(shape))
+    return Picture(
+        colour.view(*shape, 3), opacity.view(shape), depth.view(shape), median.view(shape)
+    )

@@ -19,7 +19,7 @@ from orefield.train import Trainer
 
 MARKS = (1 / 16, 1 / 8, 3 / 16, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 7 / 8, 1.0)
 """Shares of the time at which every arm is evaluated."""
-PROBE = 65_536
+PROBE = 16_384
 """Test pixels rendered at each mark, the same for all arms. All views are rendered at the end."""
 
 
