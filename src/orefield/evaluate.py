@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from statistics import fmean
 from typing import Any
@@ -47,20 +47,65 @@ class Rendered:
 
 
 def evaluate_views(
-    field: Field, sampler: Sampler, views: Sequence[View], background: float
+    field: Field,
+    sampler: Sampler,
+    views: Sequence[View],
+    background: float,
+    exposure: bool = False,
 ) -> Iterator[Rendered]:
     """Render and score each view over a grey `background` in [0, 1] (1 white, 0 black).
 
-    Renders are compared in float, clipped to [0, 1], where the view is valid. A render that is not
-    finite raises OrefieldError naming the view.
+    Renders are compared in float, clipped to [0, 1], where the view is valid. With `exposure` a
+    gain and an offset per channel are fitted to the left half of each, and the right half is
+    scored. A render that is not finite raises OrefieldError naming the view.
     """
     for view in views:
         picture = render_view(field, sampler, view.camera, view.pose, background)
         truth = truth_over(view, background)
+        if exposure:
+            picture = replace(picture, colour=exposed(picture, view, truth, background))
+            view = replace(view, valid=_right_half(view))
         render = picture.colour.clamp(0, 1)
         if not bool(torch.isfinite(render).all()):
             raise OrefieldError(f"view {view.name}: the render is not finite; training diverged")
         yield Rendered(truth, picture, score_view(view, render, truth))
+
+
+def exposed(
+    picture: Picture, view: View, truth: Float[Tensor, "height width 3"], background: float
+) -> Float[Tensor, "height width 3"]:
+    """The render with the gain and offset that fit the left half of the photograph best.
+
+    A pixel is gain * light + offset * opacity, over its background (see calibration.Exposure).
+    """
+    solid = picture.opacity[..., None]
+    behind = (1 - solid) * background
+    light = picture.colour - behind
+    left = torch.ones_like(picture.opacity, dtype=torch.bool) if view.valid is None else view.valid
+    left = left & ~_columns(left, left.shape[1] // 2)
+    exact, fitted = torch.float64, torch.empty_like(light)
+    for channel in range(3):
+        known = torch.stack([light[left][:, channel], solid[left][:, 0]], 1).to(exact)
+        wanted = (truth - behind)[left][:, channel].to(exact)
+        # A little of the identity, for halves that show nothing or one colour alone.
+        known = torch.cat([known, 1e-3 * torch.eye(2, dtype=exact)])
+        wanted = torch.cat([wanted, torch.tensor([1e-3, 0.0], dtype=exact)])
+        gain, offset = torch.linalg.lstsq(known, wanted[:, None]).solution[:, 0].tolist()
+        fitted[..., channel] = gain * light[..., channel] + offset * solid[..., 0]
+    return fitted + behind
+
+
+def _columns(like: Bool[Tensor, "height width"], first: int) -> Bool[Tensor, "height width"]:
+    """The pixels of a picture from a column on."""
+    across = torch.arange(like.shape[1]) >= first
+    return across.expand_as(like)
+
+
+def _right_half(view: View) -> Bool[Tensor, "height width"]:
+    """The valid pixels of it."""
+    shape = view.camera.height, view.camera.width
+    valid = torch.ones(shape, dtype=torch.bool) if view.valid is None else view.valid
+    return valid & _columns(valid, shape[1] // 2)
 
 
 def score_view(
@@ -124,6 +169,7 @@ def protocol(scene: Scene, config: RunConfig) -> dict[str, Any]:
         "device": _device(config.device),
         "threads": torch.get_num_threads(),
         **_ignored(scene),
+        **_halves(config),
         "psnr": "mean over test views of the PSNR of float renders clipped to [0, 1]",
         "ssim": "11x11 Gaussian window, sigma 1.5, no padding, mean over RGB",
         "versions": {
@@ -137,6 +183,13 @@ def protocol(scene: Scene, config: RunConfig) -> dict[str, Any]:
 def _device(name: str) -> str:
     device = resolve_device(name)
     return f"{device}: {processor_name() if device.type == 'cpu' else device_name(device)}"
+
+
+def _halves(config: RunConfig) -> dict[str, Any]:
+    """Said where exposures were learnt: what of a test view is seen before it is scored."""
+    if not config.calibration.exposure:
+        return {}
+    return {"exposure": "gain and offset fitted to each test view's left half, right half scored"}
 
 
 def _ignored(scene: Scene) -> dict[str, Any]:

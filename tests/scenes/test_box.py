@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orefield.cameras import Camera
-from orefield.scenes.box import OBJECT_MARGIN, common_focus, find_box
+from orefield.scenes.box import EXTENT, OBJECT_MARGIN, common_focus, find_box
 from orefield.scenes.shots import Shot
 
 CAMERA = Camera(40, 30, 50.0, 50.0, 20.0, 15.0)
@@ -107,3 +107,46 @@ def test_the_unit_cube_becomes_the_box():
         half = box.half * scale
         torch.testing.assert_close(corners[:3, 0], box.centre - half)
         torch.testing.assert_close(corners[:3, 1], box.centre + half)
+
+
+def scattered(radius, n=2000):
+    """Points within a ball about the origin, as many in each shell."""
+    generator = torch.Generator().manual_seed(5)
+    outward = torch.randn((n, 3), generator=generator, dtype=torch.float64)
+    outward /= outward.norm(dim=1, keepdim=True)
+    return outward * radius * torch.rand((n, 1), generator=generator, dtype=torch.float64)
+
+
+def test_a_place_has_surroundings_and_its_box_is_round_the_cameras():
+    shots = ring((0.0, 0.0, 0.0), 2.0)
+    away = max(float(shot.pose[:, 3].norm()) for shot in shots)
+    box = find_box(shots, opaque=True)
+    assert (box.half, box.extent) == (pytest.approx(away), EXTENT)
+    around = find_box(shots, True, scattered(9.0))
+    assert around.half == pytest.approx(away)
+    # 99 % of the points lie within 9 along each axis, and the box reaches 2.2.
+    assert around.extent == 4
+
+
+def test_files_say_how_far_surroundings_reach():
+    shots = ring((0.0, 0.0, 0.0), 2.0)
+    assert find_box(shots, opaque=True, reach=1.0).extent == 1
+    assert find_box(shots, opaque=True, reach=10.0).extent == 8
+    assert find_box(shots, opaque=True, reach=1e6).extent == 128
+
+
+def test_an_extent_that_is_asked_for_is_taken():
+    shots = ring((0.0, 0.0, 0.0), 2.0)
+    assert find_box(shots, opaque=True, extent=32).extent == 32
+    assert find_box(shots, opaque=False, extent=2).extent == 2
+    boxed = find_box(shots, True, scattered(6.0), extent=1)
+    assert boxed.extent == 1
+    assert boxed.half > find_box(shots, True, scattered(6.0)).half
+
+
+def test_objects_and_bounded_views_have_no_surroundings():
+    assert find_box(ring((0.0, 0.0, 0.0), 2.0), opaque=False).extent == 1
+    ball = torch.zeros(3, dtype=torch.float64), 1.0
+    assert find_box(ring((0.0, 0.0, 0.0), 2.0), True, ball=ball).extent == 1
+    parallel = [looking((x, 0.0, 0.0), (0.0, 1.0, 0.0), (2.0, 9.0)) for x in (0.0, 0.1, 0.3)]
+    assert find_box(parallel, opaque=True).extent == 1

@@ -78,7 +78,9 @@ class Arm:
     def facts(self, scene: Scene, background: float) -> dict[str, Any]:
         """This arm's result, as plain JSON types; renders every test view."""
         steps = self.trainer.step - len(self.points)  # without the measured steps
-        views = evaluate_views(self.trainer.field, self.trainer.sampler, scene.test, background)
+        field, sampler = self.trainer.field, self.trainer.sampler
+        exposure = self.trainer.config.calibration.exposure
+        views = evaluate_views(field, sampler, scene.test, background, exposure)
         test = summary([view.score for view in views])
         stages = {name: 1e3 * s / steps for name, s in self.trainer.watch.seconds.items()}
         return {

@@ -36,7 +36,9 @@ def bench_scene(scene: Scene, config: RunConfig, goals: Sequence[float]) -> Fact
     points, marched, kept = _train(trainer, probe)
     # Before the views are rendered, whose memory is not training's.
     memory = _memory(trainer.device)
-    views = evaluate_views(trainer.field, trainer.sampler, scene.test, background)
+    views = evaluate_views(
+        trainer.field, trainer.sampler, scene.test, background, config.calibration.exposure
+    )
     test = summary([view.score for view in views])
     arm = {"points": points}
     return {

@@ -26,7 +26,8 @@ def score_views(
         return None
     scores, sheet = [], []
     every = -(-len(scene.test) // _SHOWN)
-    views = evaluate_views(field, sampler, scene.test, BACKGROUND[config.eval_background])
+    background, exposure = BACKGROUND[config.eval_background], config.calibration.exposure
+    views = evaluate_views(field, sampler, scene.test, background, exposure)
     console = Console(highlight=False)
     for index, view in enumerate(
         track(

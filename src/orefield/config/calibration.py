@@ -12,7 +12,7 @@ class CalibrationConfig:
     exposure: bool = False
     """Learn exposure and white balance: a gain and an offset per training image and channel. Test
     images then have theirs fitted on their left half, and are scored on the right."""
-    exposure_lr: float = 5e-3
+    exposure_lr: float = 2e-2
     """Learning rate of gains and offsets."""
     poses: bool = False
     """Learn small corrections of the training cameras' poses."""

@@ -13,7 +13,7 @@ PADDING = 0.01
 
 
 def weights_of(
-    density: Float[Tensor, "rays bins"], edges: Float[Tensor, "rays bins+1"]
+    density: Float[Tensor, "rays bins"], edges: Float[Tensor, "rays edges"]
 ) -> Float[Tensor, "rays bins"]:
     """Each bin's share of the light of its ray (Mildenhall et al. 2020, equation 3)."""
     thickness = density * edges.diff(dim=1)
@@ -22,11 +22,11 @@ def weights_of(
 
 
 def resample(
-    edges: Float[Tensor, "rays bins+1"],
+    edges: Float[Tensor, "rays edges"],
     weights: Float[Tensor, "rays bins"],
     number: int,
     jitter: Float[Tensor, " rays"] | None = None,
-) -> Float[Tensor, "rays number+1"]:
+) -> Float[Tensor, "rays drawn"]:
     """Edges of `number` new bins, dense where weight is: the inverse CDF at equal steps.
 
     `jitter` in [0, 1) shifts all steps of a ray within their stratum, by half a stratum if absent.
@@ -43,9 +43,9 @@ def resample(
 
 
 def overflow(
-    edges: Float[Tensor, "rays fine+1"],
+    edges: Float[Tensor, "rays ends"],
     weights: Float[Tensor, "rays fine"],
-    coarse_edges: Float[Tensor, "rays coarse+1"],
+    coarse_edges: Float[Tensor, "rays coarse_ends"],
     coarse: Float[Tensor, "rays coarse"],
 ) -> Float[Tensor, ""]:
     """By how much weights exceed what a coarse histogram allows (Barron et al. 2022, eq. 13).
@@ -55,9 +55,9 @@ def overflow(
     """
     total = torch.nn.functional.pad(coarse.cumsum(1), (1, 0))
     last = coarse.shape[1]
-    fine = edges.contiguous()
-    first = torch.searchsorted(coarse_edges.contiguous(), fine[:, :-1], right=True) - 1
-    after = torch.searchsorted(coarse_edges.contiguous(), fine[:, 1:])
+    begins, ends = edges[:, :-1].contiguous(), edges[:, 1:].contiguous()
+    first = torch.searchsorted(coarse_edges.contiguous(), begins, right=True) - 1
+    after = torch.searchsorted(coarse_edges.contiguous(), ends)
     first, after = first.clamp(0, last), after.clamp(0, last)
     allowed = total.gather(1, after) - total.gather(1, first)
     return ((weights - allowed).clamp(min=0) ** 2 / (weights + 1e-7)).sum() / max(len(edges), 1)

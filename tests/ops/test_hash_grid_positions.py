@@ -1,0 +1,46 @@
+"""Laws of the hash grid's gradient at the positions."""
+
+import pytest
+import torch
+from hypothesis import given
+
+from orefield.ops.hash_grid import definition as hash_grid
+from orefield.ops.hash_grid import grid_layout
+from orefield.ops.hash_grid_positions import positions_backward
+from strategies import SEEDS, seeded
+from twins import run
+
+LAYOUT = grid_layout(4, 6, 3, 20)
+
+
+def case(n: int, seed: int) -> tuple[torch.Tensor, ...]:
+    generator = seeded(seed)
+    positions = torch.rand(3, n, generator=generator) * 1.2 - 0.1  # some outside
+    table = torch.randn(LAYOUT.rows, 2, generator=generator)
+    return torch.randn(LAYOUT.features, n, generator=generator), table, positions
+
+
+@given(SEEDS)
+def test_twin_is_the_definition(seed):
+    grad, table, positions = case(50, seed)
+    want = run("definition", positions_backward, grad, table, positions, LAYOUT)
+    got = run("cpu", positions_backward, grad, table, positions, LAYOUT)
+    torch.testing.assert_close(got, want, rtol=1e-3, atol=1e-3)
+
+
+def test_it_is_the_slope_of_the_features():
+    """Finite differences in float64, away from the faces of cells, where there is a kink."""
+    grad, table, positions = (x.double() for x in case(200, 1))
+    found = run("definition", positions_backward, grad, table, positions, LAYOUT)
+    step = 1e-7
+    for axis in range(3):
+        moved = torch.zeros(3, 1, dtype=torch.float64)
+        moved[axis] = step
+        ends = [hash_grid(table, positions + sign * moved, LAYOUT) for sign in (1, -1)]
+        slope = ((ends[0] - ends[1]) * grad).sum(0) / (2 * step)
+        assert ((found[axis] - slope).abs() < 1e-4 * (1 + slope.abs())).float().mean() > 0.99
+
+
+@pytest.mark.parametrize("twin", ["cpu", "definition"])
+def test_no_samples_have_no_gradient(twin):
+    assert run(twin, positions_backward, *case(0, 0), LAYOUT).shape == (3, 0)

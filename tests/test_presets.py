@@ -1,0 +1,55 @@
+"""Laws of presets."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from orefield.config import ConfigError, RunConfig, changed, from_dict, to_dict
+from orefield.presets import PRESETS, SURROUNDINGS, UNBOUNDED, settle
+from orefield.scenes.scene import Scene
+
+BOXED = Scene("boxed", (), (), torch.eye(4), 0.1, "official")
+PLACE = dataclasses.replace(BOXED, name="place", extent=16)
+
+
+def test_auto_takes_the_grid_for_a_scene_in_its_box():
+    config, why = settle(RunConfig(), BOXED)
+    assert (config.preset, config.sampler.kind) == ("ngp", "occupancy")
+    assert why == "preset ngp (occupancy grid): the scene fits its box"
+    assert dataclasses.replace(config, preset="auto") == RunConfig()
+
+
+def test_auto_says_what_it_takes_for_a_place():
+    config, why = settle(RunConfig(), PLACE)
+    assert config.preset == UNBOUNDED
+    assert why.endswith("the scene has surroundings")
+    assert config.field.finest == SURROUNDINGS["field.finest"]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("scene", [BOXED, PLACE])
+def test_a_preset_asked_for_is_taken(name, scene):
+    config, why = settle(changed(RunConfig(), f"preset={name}"), scene)
+    assert config.sampler.kind == ("proposal" if name == "nerfacto" else "occupancy")
+    assert why.endswith("asked for")
+
+
+def test_what_was_set_stays():
+    config, _ = settle(changed(RunConfig(), "field.finest=300,sampler.steps=55"), PLACE)
+    assert (config.field.finest, config.sampler.steps) == (300, 55)
+    config, why = settle(changed(RunConfig(), "sampler.kind=proposal"), BOXED)
+    assert config.preset == "nerfacto"
+    assert "sampler.kind" in why
+
+
+@pytest.mark.parametrize("scene", [BOXED, PLACE])
+def test_settling_twice_is_settling_once_and_survives_json(scene):
+    config, _ = settle(RunConfig(), scene)
+    assert settle(config, scene)[0] == config
+    assert from_dict(to_dict(config)) == config
+
+
+def test_unknown_presets_are_refused():
+    with pytest.raises(ConfigError, match="preset must be one of auto, ngp, nerfacto"):
+        changed(RunConfig(), "preset=instant")
