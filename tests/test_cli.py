@@ -354,3 +354,10 @@ def test_the_live_line_says_what_the_steps_say(tiny_config, terminal: bool) -> N
 
 def test_no_steps_no_line(tiny_config) -> None:
     assert live_text(tiny_config, {"force_terminal": False}, []) == ""
+
+
+def test_a_reader_that_has_seen_enough_hears_no_more() -> None:
+    line = f"{sys.executable} -m orefield scenes | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert done.stdout.strip() in ("0", "1")

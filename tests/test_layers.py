@@ -31,6 +31,7 @@ ORDER = (
     ("checkpoint", "optim", "step", "static_step"),
     ("train",),
     ("evaluate",),
+    ("mined",),
     ("export", "report", "viewer"),
     ("bench",),
     ("doctor",),

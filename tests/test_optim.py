@@ -6,6 +6,8 @@ from orefield.config import FieldConfig
 from orefield.fields import make_field
 from orefield.fields.ngp import NgpField
 from orefield.ops.adam import BETAS, EPSILON
+from orefield.ops.backend import using
+from orefield.ops.hash_grid import definition
 from orefield.optim import Optimiser
 from strategies import seeded
 
@@ -75,3 +77,34 @@ def test_a_restored_optimiser_goes_on_exactly():
     train(other, restored, range(3, 6))
     pairs = zip(parameters(field), parameters(other), strict=True)
     assert all(torch.equal(one, same) for one, same in pairs)
+
+
+def test_a_copy_in_half_follows_the_table_and_takes_no_gradient(tiny_config) -> None:
+    """What training on a GPU reads; here on the CPU, with the definitions."""
+    field = make_field(tiny_config.field, 0)
+    field.copy_in_half()
+    optimiser = Optimiser(field)
+    positions = torch.rand(3, 40)
+    with using("definition"):
+        for _ in range(3):
+            field.encode(positions).sum().backward()
+            # autograd adds into the tensor that the optimiser reads
+            assert field.table.grad is optimiser.grad
+            before = field.table.detach().clone()
+            optimiser.step(0.01)
+            assert not torch.equal(field.table, before)
+            assert torch.equal(field.half, field.table.half())
+        want = definition(field.half.float(), positions, field.layout)
+        torch.testing.assert_close(field.encode(positions).float(), want, rtol=1e-2, atol=1e-4)
+    assert "half" not in field.state_dict()
+
+
+def test_the_copy_is_made_anew_from_a_restored_table(tiny_config) -> None:
+    field = make_field(tiny_config.field, 0)
+    field.copy_in_half()
+    optimiser = Optimiser(field)
+    state = {name: value.clone() for name, value in optimiser.state().items()}
+    with torch.no_grad():
+        field.table += 1e6
+    optimiser.restore(state, 3)
+    assert (field.half == 65504).all()

@@ -33,7 +33,7 @@ from orefield.scenes.scene import Scene
 
 FORMAT = 2
 _FILES = ("config.json", "metrics.json", "field.safetensors", "state.safetensors")
-_FOLDERS = ("renders", "plots")
+_FOLDERS = ("renders", "plots", "hardness")
 
 Tensors = dict[str, Tensor]
 Facts = dict[str, Any]

@@ -55,7 +55,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning  # type: ignore[assignment]
-            return _run(name, flags)
+            code = _run(name, flags)
+            sys.stdout.flush()
+            return code
+    except BrokenPipeError:  # whoever read our output has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
     except KeyboardInterrupt:
         return _complain("stopped", 130)
     except (OrefieldError, OSError) as error:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from orefield.batch import pixel_loss
+from orefield.batch import Extra, pixel_loss
 from orefield.cameras import pixel_directions
 from orefield.evaluate import over_background
 from orefield.look import FIRST_OUTLOOK, bright, look_ahead, look_everywhere
@@ -147,7 +147,8 @@ class _Found(NamedTuple):
 
 def _found(trainer: Trainer, seen: Sight, generator: torch.Generator) -> _Found:
     rays, target = seen.rays.to(trainer.device), seen.target.to(trainer.device).flatten(0, 1)
-    valid, distortion = seen.valid.to(trainer.device).flatten(), trainer.dynamic.distortion
+    valid = seen.valid.to(trainer.device).flatten()
+    extra = Extra(trainer.calibration.distortion)
     every, owners, asked = [], [], 0
     for part in torch.arange(len(rays), device=trainer.device).split(max(trainer.rays, 1)):
         few = slice(int(part[0]), int(part[-1]) + 1)
@@ -157,7 +158,7 @@ def _found(trainer: Trainer, seen: Sight, generator: torch.Generator) -> _Found:
         raw = torch.cat([look.shape[:, :1], logits], 1)
         behind = torch.full_like(target[few], seen.background)
         counted = None if bool(valid.all()) else valid[few]
-        grad = pixel_loss(raw, samples, target[few], behind, counted, distortion)[1]
+        grad = pixel_loss(raw, samples, target[few], behind, counted, extra).grad
         # A loss is the mean over its own rays: those of a small last piece would look harder.
         share = float(valid[few].sum() / valid.sum().clamp(min=1))
         every.append(hardness(grad) * share)
@@ -183,6 +184,6 @@ def _render(trainer: Trainer, seen: Sight) -> Float[Tensor, "height width 3"]:
     parts = []
     for start in range(0, len(seen.rays), 16_384):
         rays = seen.rays[start : start + 16_384].to(trainer.device)
-        colour, opacity, _ = render_rays(trainer.field, trainer.sampler, rays)
+        colour, opacity, *_ = render_rays(trainer.field, trainer.sampler, rays)
         parts.append((colour + (1 - opacity)[:, None] * seen.background).clamp(0, 1).cpu())
     return torch.cat(parts).view_as(seen.target)

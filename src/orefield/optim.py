@@ -7,6 +7,7 @@ from torch import Tensor
 
 from orefield.fields import FrequencyField, NgpField
 from orefield.ops.adam import BETAS, EPSILON, adam_rows
+from orefield.ops.backend import backend_for
 
 
 class Optimiser:
@@ -26,7 +27,10 @@ class Optimiser:
                 "exp_avg": torch.zeros_like(p),
                 "exp_avg_sq": torch.zeros_like(p),
             }
+        self.field = field
         if isinstance(field, NgpField):
+            if has_half_copy(field.table.device):
+                field.copy_in_half()
             self.grad = field.table.grad = torch.zeros_like(field.table)
             self.mean, self.square = torch.zeros_like(field.table), torch.zeros_like(field.table)
 
@@ -38,7 +42,8 @@ class Optimiser:
         self.adam.step()
         self.adam.zero_grad(set_to_none=not keep)
         if self.table is not None:
-            adam_rows(self.table, self.grad, self.mean, self.square, lr, self.steps)
+            half = self.field.half if isinstance(self.field, NgpField) else None
+            adam_rows(self.table, self.grad, self.mean, self.square, lr, self.steps, half)
 
     def forget(self) -> None:
         """Clear the gradients without applying them."""
@@ -60,3 +65,10 @@ class Optimiser:
         self.steps = steps
         for name, own in self.state().items():
             own.copy_(tensors[name])
+        if isinstance(self.field, NgpField) and self.field.half is not None:
+            self.field.copy_in_half()
+
+
+def has_half_copy(device: torch.device) -> bool:
+    """Whether a device reads an fp16 copy of the table: where Triton's kernels run."""
+    return device.type == "cuda" and backend_for("cuda")[0] == "gpu"

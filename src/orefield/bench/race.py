@@ -13,6 +13,7 @@ from typing import Any
 from orefield.bench.memory import working_memory
 from orefield.config import RunConfig, changed
 from orefield.evaluate import BACKGROUND, PixelProbe, evaluate_views, summary
+from orefield.mined import Album
 from orefield.presets import settle
 from orefield.scenes.scene import Scene
 from orefield.train import Trainer
@@ -47,6 +48,8 @@ class Arm:
     points: list[Point] = field(default_factory=list)
     marched: int = 0
     kept: int = 0
+    album: Album | None = None
+    """Where this arm keeps samples, if that is to be drawn."""
 
     def train_until(self, seconds: float) -> None:
         """Advance until this arm's own clock has reached `seconds`."""
@@ -73,6 +76,8 @@ class Arm:
         point.peak_bytes = peak.above_start
         self.marched = self.kept = 0
         self.points.append(point)
+        if self.album is not None:
+            self.album.due(trainer.progress())
         return point
 
     def facts(self, scene: Scene, background: float) -> dict[str, Any]:
@@ -102,11 +107,13 @@ def race(
     seeds: Sequence[int],
     slice_seconds: float = 1.0,
     tell: Callable[[Arm, Point], None] = lambda arm, point: None,
+    show: Callable[[list[Arm]], None] | None = None,
 ) -> Iterator[list[dict[str, Any]]]:
     """Race the arms for `config.seconds` each, once per seed; yields the facts of a seed's arms.
 
     An arm is a mining rule and, behind a colon, what else it changes: `hsm:optim.lr=0.01`. Else all
-    arms share the configuration, and those of a seed start from the same parameters.
+    arms share the configuration, and those of a seed start from the same parameters. `show` gets
+    the first seed's arms at their end, with an album each.
     Raises ValueError when the scene has no test view or an arm is not understood.
     """
     if not scene.test:
@@ -118,7 +125,12 @@ def race(
         arms = [
             Arm(name, seed, Trainer(scene, own)) for name, own in zip(names, configs, strict=True)
         ]
+        if show is not None and seed == seeds[0]:
+            for arm in arms:
+                arm.album = Album(arm.trainer, scene, background)
         _run(arms, config.seconds, slice_seconds, probe, tell)
+        if show is not None and seed == seeds[0]:
+            show(arms)
         yield [arm.facts(scene, background) for arm in arms]
 
 

@@ -30,6 +30,8 @@ class Args:
     """Training time of one turn."""
     out: Path = Path("runs/race")
     """Folder for the results."""
+    pictures: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Draw where each arm of the first seed keeps samples, in OUT/hardness."""
     config: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
 
     def __post_init__(self) -> None:
@@ -48,6 +50,7 @@ def run(args: Args) -> int:
     from orefield.checkpoint import write_json
     from orefield.commands.session import open_source, settled
     from orefield.evaluate import protocol
+    from orefield.report.hardness import write_pictures
     from orefield.threads import use_threads
     from orefield.train import warm_up
 
@@ -69,7 +72,14 @@ def run(args: Args) -> int:
     del about["rule"], about["seed"]
     seeds = range(config.seed, config.seed + args.seeds)
     arms: list[dict[str, Any]] = []
-    for finished in race(scene, config, args.arms, seeds, args.slice_seconds, _tell):
+
+    def show(raced: "list[Arm]") -> None:
+        albums = {arm.name: arm.album for arm in raced if arm.album is not None}
+        curves = {arm.name: [(p.seconds, p.kept_share) for p in arm.points] for arm in raced}
+        write_pictures(args.out / "hardness", albums, curves, f"{scene.name}, first seed")
+
+    shown = show if args.pictures else None
+    for finished in race(scene, config, args.arms, seeds, args.slice_seconds, _tell, shown):
         arms += finished
         summary = summarise(arms, config.seconds)
         result = {"protocol": about, "summary": summary, "arms": arms}

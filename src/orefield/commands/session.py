@@ -16,7 +16,9 @@ from orefield.commands.live import LiveLine
 from orefield.config import RunConfig, SceneConfig
 from orefield.evaluate import BACKGROUND, PixelProbe, protocol
 from orefield.machine import peak_bytes
+from orefield.mined import Album
 from orefield.presets import settle
+from orefield.report.hardness import write_pictures
 from orefield.report.history import Check, History, history_from_dict
 from orefield.report.plots import plot_kept, plot_psnr
 from orefield.scenes import describe, open_scene
@@ -40,6 +42,8 @@ class Session:
     config: RunConfig
     trainer: Trainer
     history: History
+    album: Album | None = None
+    """Where samples are kept, if that is to be drawn."""
     peak_before: int | None = field(default_factory=peak_bytes)
 
 
@@ -68,6 +72,8 @@ def train(session: Session) -> bool:
             if interrupted.is_set():
                 break
             checks.due(share)
+            if session.album is not None:
+                session.album.due(share)
             if perf_counter() - saved > SAVE_EVERY:
                 _save_on_the_way(session)
                 saved = perf_counter()
@@ -102,6 +108,11 @@ def finish(session: Session) -> int:
     plots = folder / "plots"
     plot_psnr(plots / "psnr.png", session.history, title, test["psnr"] if test else None)
     plot_kept(plots / "kept.png", session.history, title)
+    if session.album is not None:
+        name = config.mining.rule
+        curve = [(point.seconds, point.kept_share) for point in session.history.points]
+        write_pictures(folder / "hardness", {name: session.album}, {name: curve}, title)
+        print(f"where samples are kept: {folder}/hardness/overlay.png, strip.png and kept.png")
     print(f"trained {trainer.step} steps in {trainer.seconds:.1f} s")
     if test:
         print(f"test: {test['psnr']:.2f} dB PSNR, {test['ssim']:.4f} SSIM, mean of all test views")

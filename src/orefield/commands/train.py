@@ -22,6 +22,8 @@ class Args:
     """Folder for the run; None takes runs/SCENE, with a number where that is taken."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace the run that the folder holds."""
+    pictures: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Draw where samples are kept, in RUN/hardness: on a view, over time, and as a share."""
     config: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
 
 
@@ -29,6 +31,8 @@ def run(args: Args) -> int:
     """Read the scene, train, evaluate, and say where to look."""
     from orefield.checkpoint import create_run, header_of
     from orefield.commands.session import Session, finish, open_source, settled, train
+    from orefield.evaluate import BACKGROUND
+    from orefield.mined import Album
     from orefield.report.history import History
     from orefield.threads import use_threads
     from orefield.train import Trainer, warm_up
@@ -42,7 +46,10 @@ def run(args: Args) -> int:
     seconds = warm_up(scene, config)
     print(f"kernels ready after {seconds:.1f} s, cached for the next run")
     trainer = Trainer(scene, config)
-    session = Session(folder, scene, config, trainer, History())
+    album = None
+    if args.pictures:
+        album = Album(trainer, scene, BACKGROUND[config.eval_background])
+    session = Session(folder, scene, config, trainer, History(), album)
     return finish(session) if train(session) else 130
 
 

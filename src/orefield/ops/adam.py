@@ -14,6 +14,8 @@ from orefield.ops.backend import pick
 
 BETAS = (0.9, 0.99)
 EPSILON = 1e-15
+MOST_HALF = 65504.0
+"""The largest number of fp16, which stands in the working copy for all beyond it."""
 
 
 def definition(
@@ -35,7 +37,7 @@ def definition(
     square[touched] += (1 - BETAS[1]) * (g * g - square[touched])
     table[touched] -= scale * mean[touched] / ((square[touched] * bias).sqrt() + EPSILON)
     if half is not None:
-        half[touched] = table[touched].to(half.dtype)
+        half[touched] = table[touched].clamp(-MOST_HALF, MOST_HALF).to(half.dtype)
     grad.zero_()
 
 

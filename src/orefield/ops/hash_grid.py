@@ -94,10 +94,13 @@ def hash_grid(
     positions: Float[Tensor, "3 samples"],
     layout: GridLayout,
     dtype: torch.dtype = torch.float32,
+    half: Float[Tensor, "rows 2"] | None = None,
 ) -> Float[Tensor, "features samples"]:
     """Features of positions in the unit cube (clamped to it), with a gradient for the table.
 
-    Raises ValueError when the table does not have the layout's rows.
+    `half` is a copy of the table in fewer bits, which is read in its place (GPUs: half the bytes to
+    fetch); the gradient is the table's all the same. Raises ValueError when the table does not have
+    the layout's rows.
     """
     if table.shape != (layout.rows, 2) or table.dtype != torch.float32:
         raise ValueError(
@@ -106,7 +109,7 @@ def hash_grid(
         )
     if positions.ndim != 2 or positions.shape[0] != 3:
         raise ValueError(f"positions must be [3, samples], got {list(positions.shape)}")
-    features: Tensor = _HashGrid.apply(table, positions, layout, dtype)
+    features: Tensor = _HashGrid.apply(table, positions, layout, dtype, half)
     return features
 
 
@@ -132,19 +135,25 @@ def hash_grid_backward(
 class _HashGrid(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, table: Tensor, positions: Tensor, layout: GridLayout, dtype: torch.dtype
+        ctx: Any,
+        table: Tensor,
+        positions: Tensor,
+        layout: GridLayout,
+        dtype: torch.dtype,
+        half: Tensor | None,
     ) -> Tensor:
         ctx.save_for_backward(positions)
         ctx.layout, ctx.rows = layout, table.shape[0]
         twin = pick("hash_grid", table)
+        read = table if half is None else half
         if twin is None:
-            return definition(table, positions, layout).to(dtype)
-        features: Tensor = twin.forward(table, positions, layout, dtype)
+            return definition(read.float(), positions, layout).to(dtype)
+        features: Tensor = twin.forward(read, positions, layout, dtype)
         return features
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:
         (positions,) = ctx.saved_tensors
         table = torch.zeros(ctx.rows, 2, device=positions.device)
         hash_grid_backward(grads[0], positions, ctx.layout, table)
-        return table, None, None, None
+        return table, None, None, None, None

@@ -28,4 +28,4 @@ def adam_rows(table, grad, mean, square, half, *numbers):
     tables = (v.detach().numpy() for v in (table, grad, mean, square))
     _adam(*tables, *(np.float32(v) for v in numbers))
     if half is not None:
-        half[touched] = table[touched].to(half.dtype)
+        half[touched] = table[touched].clamp(-65504.0, 65504.0).to(half.dtype)

@@ -30,7 +30,8 @@ def _adam(
     tl.store(square_ptr + o_e, b_square, mask=m_e)
     tl.store(grad_ptr + o_e, tl.zeros_like(b_g), mask=m_e)
     if half_ptr is not None:
-        tl.store(half_ptr + o_e, b_table.to(half_ptr.dtype.element_ty), mask=m_e)
+        b_half = tl.minimum(tl.maximum(b_table, -65504.0), 65504.0)
+        tl.store(half_ptr + o_e, b_half.to(half_ptr.dtype.element_ty), mask=m_e)
 
 
 def adam_rows(table, grad, mean, square, half, scale, bias, *constants):

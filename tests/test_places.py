@@ -1,0 +1,87 @@
+"""Laws of training where a scene has surroundings, with either sampler."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from orefield.checkpoint import create_run, header_of, load_run, save_run
+from orefield.config import RunConfig, changed
+from orefield.presets import settle
+from orefield.render import render_view
+from orefield.scenes.scene import Scene
+from orefield.train import Trainer
+
+SMALL = "field.finest=64,field.log2_table=12,sampler.steps=40,sampler.cone=0.1,proposal.first=16,"
+SMALL += "proposal.second=12,proposal.last=8,proposal.log2_table=8,proposal.finest=64"
+RULES = ["plain", "pruned", "hsm", "threshold", "chance", "topk", "poisson", "uniform"]
+
+
+@pytest.fixture
+def place(tiny_scene: Scene) -> Scene:
+    """As if the tiny scene stood in a room four times as wide as its box."""
+    return dataclasses.replace(tiny_scene, extent=4)
+
+
+def trainer_of(place: Scene, config: RunConfig, changes: str) -> Trainer:
+    return Trainer(place, settle(changed(config, f"{SMALL},{changes}"), place)[0])
+
+
+@pytest.mark.parametrize("preset", ["ngp", "nerfacto"])
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_trains_with_every_preset(
+    preset: str, rule: str, place: Scene, tiny_config: RunConfig
+) -> None:
+    trainer = trainer_of(place, tiny_config, f"preset={preset},mining.rule={rule}")
+    before = [p.detach().clone() for p in trainer.field.parameters()]
+    for _ in range(3):
+        done = trainer.advance()
+        assert done.loss < 1
+        assert 0 < done.kept <= done.marched
+    assert trainer.skipped == 0
+    after = trainer.field.parameters()
+    assert not any(torch.equal(*pair) for pair in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize("preset", ["ngp", "nerfacto"])
+def test_training_makes_held_out_pictures_better(
+    preset: str, place: Scene, tiny_config: RunConfig
+) -> None:
+    trainer = trainer_of(place, tiny_config, f"preset={preset},steps=150")
+    view = place.test[0]
+    truth = view.image[..., :3].float() / 255
+    alpha = view.image[..., 3:].float() / 255
+    truth = truth * alpha + 1 - alpha
+
+    def error() -> float:
+        found = render_view(trainer.field, trainer.sampler, view.camera, view.pose)
+        return float((found.colour - truth).square().mean())
+
+    untrained = error()
+    while trainer.progress() < 1:
+        trainer.advance()
+    assert error() < 0.3 * untrained
+
+
+@pytest.mark.parametrize("preset", ["ngp", "nerfacto"])
+def test_a_run_goes_on_exactly_and_renders_from_its_folder(
+    preset: str, place: Scene, tiny_config: RunConfig, tmp_path: Path
+) -> None:
+    trainer = trainer_of(place, tiny_config, f"preset={preset}")
+    for _ in range(5):
+        trainer.advance()
+    create_run(tmp_path / "run", header_of(place, "tiny", trainer.config))
+    save_run(tmp_path / "run", trainer)
+    tensors, facts = trainer.state()
+    tensors = {name: value.clone() for name, value in tensors.items()}
+    other = Trainer(place, trainer.config)
+    other.restore(tensors, facts)
+    run = load_run(tmp_path / "run")
+    assert run.header.extent == 4
+    view = place.test[0]
+    one, two = (
+        render_view(x.field, x.sampler, view.camera, view.pose).colour for x in (trainer, run)
+    )
+    assert torch.equal(one, two)
+    assert trainer.advance().loss == other.advance().loss
