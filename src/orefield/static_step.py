@@ -80,6 +80,8 @@ class StaticStep:
         self.clear = sampler.grid.clear.clone()
         self.slots = torch.arange(samples, device=self.clear.device)
         self.report = torch.zeros(len(Report._fields), device=self.clear.device)
+        self.good = torch.zeros((), dtype=torch.bool, device=self.clear.device)
+        """Whether the last step's loss was finite."""
 
     def __call__(self, rays: int) -> None:
         """Draw that many rays and learn from them. No host sync, the same work every time."""
@@ -101,6 +103,7 @@ class StaticStep:
         loss, grad, error, *_ = pixel_loss(raw, samples, batch.target, batch.background, whole)
         self.batches.note(batch, torch.where(whole, error, torch.nan))
         good = torch.isfinite(loss)
+        self.good.copy_(good)
         grad = torch.where(((self.slots < count) & good)[:, None], grad, 0.0)
         if self.config.mining.rule == "plain":
             chosen = kept = count
@@ -159,8 +162,11 @@ class Replay:
     A graph holds for one number of rays. Every call is one real step, those that are timed too.
     """
 
-    def __init__(self, step: StaticStep, wish: str) -> None:
-        """`wish`: `auto`, `on` or `off`."""
+    def __init__(
+        self, step: StaticStep, wish: str, then: Callable[[], object] = lambda: None
+    ) -> None:
+        """`wish`: `auto`, `on` or `off`; `then`: what follows each step, captured with it."""
+        self.then = then
         self.step, self.device = step, step.clear.device
         self.able = wish != "off" and self.device.type == "cuda"
         self.trials = 0 if wish == "on" else _TRIAL
@@ -172,23 +178,28 @@ class Replay:
     def __call__(self, rays: int) -> None:
         """One step."""
         if not self.able:
-            self.step(rays)
+            self.rays = rays
+            self._work()
             return
         if rays != self.rays:
             self.rays, self.calls, self.graph = rays, 0, None
         self.calls += 1
         if self.calls <= _WARM:
-            self.step(rays)
+            self._work()
         elif len(self.eager) < self.trials:
-            self.eager.append(self._timed(lambda: self.step(rays)))
+            self.eager.append(self._timed(self._work))
         else:
             self._replay()
+
+    def _work(self) -> None:
+        self.step(self.rays)
+        self.then()
 
     def _replay(self) -> None:
         if self.graph is None:
             self._capture()
         if self.graph is None:
-            self.step(self.rays)
+            self._work()
         elif len(self.replayed) < self.trials:
             self.replayed.append(self._timed(self.graph.replay))
             if len(self.replayed) == self.trials and min(self.replayed) >= min(self.eager):
@@ -202,7 +213,7 @@ class Replay:
         synchronise(self.device)
         try:
             with torch.cuda.graph(graph):
-                self.step(self.rays)
+                self._work()
         except torch.cuda.OutOfMemoryError:
             raise
         except RuntimeError as error:

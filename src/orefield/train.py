@@ -123,6 +123,7 @@ class Trainer:
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors and JSON facts from which `restore` goes on exactly."""
+        self.optimiser.catch_up()
         tensors = {
             **{f"field.{name}": value for name, value in self.field.state_dict().items()},
             **{f"sampler.{name}": value for name, value in self.sampler.state().items()},
@@ -191,12 +192,16 @@ class Trainer:
             parts = self.batches, self.field, self.sampler, self.generator
             step = StaticStep(self.config, *parts, self.samples)
             step.report[-1] = self.skipped
-            self.replay = Replay(step, self.config.cuda_graph)
+            rate = torch.zeros((), device=self.device)
+
+            def optimise() -> None:
+                self.optimiser.step_replayed(rate, step.good)
+
+            self.replay, self._rate = Replay(step, self.config.cuda_graph, optimise), rate
+        self._rate.fill_(lr)
         self.replay.step.follow()
         self.replay(self.rays)
         self.watch.mark("backward")
-        self.optimiser.step(lr, keep=True)
-        self.watch.mark("optimise")
         adapts = self.step < _SETTLING or (self.step + 1) % self.config.static.adapt_every == 0
         if adapts or self._known is None:
             self._known = self.replay.step.read()

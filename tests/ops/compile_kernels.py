@@ -58,7 +58,7 @@ def launch_everything(samples: int, rays: int) -> None:
     hash_grid.forward(table.half(), points, layout, torch.float32)
     features = torch.zeros(samples, layout.features).bfloat16()
     hash_grid.backward(features.T, points, layout, table)
-    constants = 0.1, 1.0, 0.9, 0.99, 1e-15
+    constants = torch.ones(2), 0.9, 0.99, 1e-15
     adam.adam_rows(table, table, table, table, None, *constants)
     adam.adam_rows(table, table, table, table, table.half(), *constants)
     select.compact(t > 0, samples)

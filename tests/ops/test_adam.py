@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orefield.ops.adam import BETAS, EPSILON, adam_rows
+from orefield.ops.adam import BETAS, EPSILON, adam_numbers, adam_rows
 from orefield.ops.backend import using
 from strategies import SEEDS, seeded
 from twins import MANY, TWINS, moved, place
@@ -27,7 +27,8 @@ def step_on(
     tables = [v for v in (table, grad, mean, square, half) if v is not None]
     there = moved(tuple(tables), place(twin))
     with using(twin):
-        adam_rows(*there[:4], lr, step, *there[4:])
+        numbers = adam_numbers(torch.tensor(lr), torch.tensor(float(step))).to(place(twin))
+        adam_rows(*there[:4], numbers, *there[4:])
     for here, result in zip(tables, there, strict=True):
         here.copy_(result)
 
@@ -102,12 +103,20 @@ def test_the_first_step_is_as_long_as_the_learning_rate(twin, size):
     torch.testing.assert_close(table - before, torch.full((4, 2), 0.5), rtol=1e-4, atol=0)
 
 
-def test_bad_tables_and_steps_are_refused():
+def test_bad_tables_are_refused():
     table, mean, square = tables(4, 0)
-    with pytest.raises(ValueError, match="step >= 1"):
-        adam_rows(table, torch.zeros(4, 2), mean, square, 0.1, 0)
+    with pytest.raises(ValueError, match="tables of one shape"):
+        adam_rows(table, torch.zeros(5, 2), mean, square, torch.ones(2))
     with pytest.raises(ValueError, match="contiguous tables"):
-        adam_rows(table, torch.zeros(2, 4).T, mean, square, 0.1, 1)
+        adam_rows(table, torch.zeros(2, 4).T, mean, square, torch.ones(2))
+
+
+def test_a_copy_holds_the_largest_number_where_the_table_is_beyond_it():
+    for twin in TWINS:
+        table, mean, square = tables(8, 0)
+        half = torch.zeros(8, 2).half()
+        step_on(twin, table, torch.ones(8, 2), mean, square, 1e6, 1, half)
+        assert (half == -65504).all()
 
 
 def test_a_working_copy_is_written_where_the_table_changes_only():

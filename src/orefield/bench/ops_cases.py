@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from orefield.config import RunConfig
-from orefield.ops.adam import adam_rows
+from orefield.ops.adam import adam_numbers, adam_rows
 from orefield.ops.composite import composite_backward, composite_forward
 from orefield.ops.hash_grid import GridLayout, grid_layout, hash_grid, hash_grid_backward
 from orefield.ops.march import Grid, clearance, march
@@ -168,13 +168,15 @@ def _adam(layout: GridLayout, generator: torch.Generator, device: torch.device) 
     grad[~touched] = 0.0
     grad = grad.to(device)
 
+    numbers = adam_numbers(torch.tensor(1e-2), torch.tensor(1.0)).to(device)
+
     def make() -> list[Tensor]:
         return [torch.zeros(shape, device=device) for _ in range(4)]
 
     def run(state: list[Tensor]) -> tuple[Tensor, ...]:
         table, own, mean, square = state
         own.copy_(grad)  # the step clears it; moved bytes count this copy
-        adam_rows(table, own, mean, square, 1e-2, 1)
+        adam_rows(table, own, mean, square, numbers)
         return table, mean, square
 
     moved = 24 * layout.rows + 56 * int(touched.sum())

@@ -45,7 +45,7 @@ class NgpField(nn.Module):
             bound = (6 / (rows + columns)) ** 0.5  # Glorot and Bengio 2010, equation 16
             return nn.Parameter((torch.rand(rows, columns, generator=generator) * 2 - 1) * bound)
 
-        self.half: Tensor | None = None
+        self.table_half: Tensor | None = None
         """A copy of the table in fp16 that is read in its place, where there is one; its optimiser
         keeps it up to date. Not part of the field's state."""
         self.table = nn.Parameter((torch.rand(layout.rows, 2, generator=generator) * 2 - 1) * 1e-4)
@@ -59,13 +59,13 @@ class NgpField(nn.Module):
 
     def encode(self, positions: Float[Tensor, "3 samples"]) -> Float[Tensor, "features samples"]:
         """Hash-grid features."""
-        return hash_grid(self.table, positions, self.layout, self.dtype, self.half)
+        return hash_grid(self.table, positions, self.layout, self.dtype, self.table_half)
 
     @torch.no_grad()
     def copy_in_half(self) -> None:
         """Make, or renew, the fp16 copy; what fp16 cannot hold becomes its largest number."""
         most = torch.finfo(torch.float16).max
-        self.half = self.table.detach().clamp(-most, most).half()
+        self.table_half = self.table.detach().clamp(-most, most).half()
 
     def forward(
         self,

@@ -24,13 +24,13 @@ def definition(
     mean: Float[Tensor, "rows 2"],
     square: Float[Tensor, "rows 2"],
     half: Float[Tensor, "rows 2"] | None,
-    scale: float,
-    bias: float,
+    numbers: Float[Tensor, "2"],
 ) -> None:
     """The update in plain torch, in place; clears the gradient.
 
-    `scale` = lr / (1 - beta1^step) and `bias` = 1 / (1 - beta2^step), as the moments start at 0.
+    `numbers` are lr / (1 - beta1^step) and 1 / (1 - beta2^step), as the moments start at 0.
     """
+    scale, bias = numbers
     touched = (grad != 0).any(1)
     g = grad[touched]
     mean[touched] += (1 - BETAS[0]) * (g - mean[touched])
@@ -41,30 +41,34 @@ def definition(
     grad.zero_()
 
 
+def adam_numbers(lr: Tensor, step: Tensor) -> Float[Tensor, "2"]:
+    """What a step, counted from 1, needs of the learning rate and its count."""
+    return torch.stack([lr / (1 - BETAS[0] ** step), 1 / (1 - BETAS[1] ** step)])
+
+
 @torch.no_grad()
 def adam_rows(
     table: Float[Tensor, "rows 2"],
     grad: Float[Tensor, "rows 2"],
     mean: Float[Tensor, "rows 2"],
     square: Float[Tensor, "rows 2"],
-    lr: float,
-    step: int,
+    numbers: Float[Tensor, "2"],
     half: Float[Tensor, "rows 2"] | None = None,
 ) -> None:
-    """One step, counted from 1, on the rows with a gradient; in place, and clears `grad`.
+    """One step on the rows with a gradient; in place, and clears `grad`.
 
-    `half` is a working copy of the table in fewer bits: rows that change are written there too.
-    Raises ValueError when the tables differ in shape or do not lie row by row in memory.
+    `numbers` are those of `adam_numbers`, on the table's device, so that a replayed step may change
+    them. `half` is a working copy of the table in fewer bits: rows that change are written there
+    too. Raises ValueError when the tables differ in shape or do not lie row by row in memory.
     """
     tables = [v for v in (table, grad, mean, square, half) if v is not None]
     shapes = {tuple(v.shape) for v in tables}
-    if len(shapes) != 1 or table.ndim != 2 or step < 1:
-        raise ValueError(f"tables of one shape and step >= 1 expected, got {shapes}, {step}")
+    if len(shapes) != 1 or table.ndim != 2:
+        raise ValueError(f"tables of one shape expected, got {shapes}")
     if not all(v.is_contiguous() for v in tables):
         raise ValueError(f"contiguous tables expected, got strides {[v.stride() for v in tables]}")
-    scale, bias = lr / (1 - BETAS[0] ** step), 1 / (1 - BETAS[1] ** step)
     twin = pick("adam", table)
     if twin is None:
-        definition(table, grad, mean, square, half, scale, bias)
+        definition(table, grad, mean, square, half, numbers)
     else:
-        twin.adam_rows(table, grad, mean, square, half, scale, bias, *BETAS, EPSILON)
+        twin.adam_rows(table, grad, mean, square, half, numbers, *BETAS, EPSILON)

@@ -22,10 +22,10 @@ def _adam(table, grad, mean, square, scale, bias, beta1, beta2, eps):
                     grad[i, f] = 0
 
 
-def adam_rows(table, grad, mean, square, half, *numbers):
+def adam_rows(table, grad, mean, square, half, numbers, *constants):
     # Numba knows no 16-bit floats: the working copy, which a CPU has no use for, is torch's.
     touched = None if half is None else (grad != 0).any(1)
     tables = (v.detach().numpy() for v in (table, grad, mean, square))
-    _adam(*tables, *(np.float32(v) for v in numbers))
+    _adam(*tables, *(np.float32(v) for v in (*numbers.tolist(), *constants)))
     if half is not None:
         half[touched] = table[touched].clamp(-65504.0, 65504.0).to(half.dtype)

@@ -11,7 +11,7 @@ _BLOCK = 512
 
 @triton.jit(do_not_specialize=["rows"])
 def _adam(
-    table_ptr, grad_ptr, mean_ptr, square_ptr, half_ptr, rows, scale, bias,
+    table_ptr, grad_ptr, mean_ptr, square_ptr, half_ptr, numbers_ptr, rows,
     BETA1: tl.constexpr, BETA2: tl.constexpr, EPS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     o_r = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)  # [BLOCK]
@@ -21,6 +21,7 @@ def _adam(
     m_e = m_r[:, None]  # [BLOCK, 1]
     b_mean = tl.load(mean_ptr + o_e, mask=m_e, other=0.0)
     b_square = tl.load(square_ptr + o_e, mask=m_e, other=0.0)
+    scale, bias = tl.load(numbers_ptr), tl.load(numbers_ptr + 1)
     b_mean += (1 - BETA1) * (b_g - b_mean)
     b_square += (1 - BETA2) * (b_g * b_g - b_square)
     b_table = tl.load(table_ptr + o_e, mask=m_e, other=0.0)
@@ -34,7 +35,7 @@ def _adam(
         tl.store(half_ptr + o_e, b_half.to(half_ptr.dtype.element_ty), mask=m_e)
 
 
-def adam_rows(table, grad, mean, square, half, scale, bias, *constants):
+def adam_rows(table, grad, mean, square, half, numbers, *constants):
     rows = len(table)
     if rows:
         _adam[(triton.cdiv(rows, _BLOCK),)](
@@ -43,9 +44,8 @@ def adam_rows(table, grad, mean, square, half, scale, bias, *constants):
             mean,
             square,
             half,
+            numbers,
             rows,
-            scale,
-            bias,
             *constants,
             _BLOCK,
             enable_fp_fusion=True,
