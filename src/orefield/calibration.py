@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from orefield.batch import Batch, Extra, PixelLoss
 from orefield.config import RunConfig
+from orefield.errors import SceneError
 from orefield.ops.composite import Pixels
 from orefield.ops.contract import contract
+from orefield.scenes.scene import Scene
 from orefield.types import PackedSamples, Rays
 
 PULL = 1e-3
@@ -87,6 +89,12 @@ def turned(d: Float[Tensor, "n 3"], w: Float[Tensor, "n 3"]) -> Float[Tensor, "n
         d + torch.sin(angle) / angle * around + (1 - torch.cos(angle)) / angle**2 * twice
     )
     return result
+
+
+def check_depths(config: RunConfig, scene: Scene) -> None:
+    """Raise SceneError where depth maps are to be used and no training view has one."""
+    if config.calibration.depth > 0 and all(view.depth is None for view in scene.train):
+        raise SceneError(f"{scene.name}: calibration.depth needs depth maps; no view has one")
 
 
 class Calibration:

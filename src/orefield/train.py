@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from orefield.batch import Batches
-from orefield.calibration import Calibration
+from orefield.calibration import Calibration, check_depths
 from orefield.config import RunConfig
 from orefield.devices import resolve_device, synchronise, use_device
-from orefield.errors import OrefieldError, SceneError
+from orefield.errors import OrefieldError
 from orefield.fields import make_field
 from orefield.look import Outlook
 from orefield.mining import Budget
@@ -61,8 +61,7 @@ class Trainer:
     def __init__(self, scene: Scene, config: RunConfig) -> None:
         self.config, self.device = config, resolve_device(config.device)
         use_device(self.device, config.deterministic)
-        if config.calibration.depth > 0 and all(view.depth is None for view in scene.train):
-            raise SceneError(f"{scene.name}: calibration.depth needs depth maps; no view has one")
+        check_depths(config, scene)
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
         self.bank = PixelBank(scene.train, self.device)
         self.field = make_field(config.field, config.seed, self.device)

@@ -1,5 +1,7 @@
 """Laws of the cells that cameras see."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -83,3 +85,14 @@ def test_cameras_add_up():
     alone = [seen_cells([camera], RES, 0.0) for camera in cameras]
     assert torch.equal(both, alone[0] | alone[1])
     assert not seen_cells([], RES, 0.0).any()
+
+
+def test_levels_miss_nothing_that_is_seen():
+    """Every point in view lies in a seen cell, whatever its level; behind the camera none does."""
+    seen = seen_cells([(NARROW, at(0.5, 0.5, 0.5))], 32, 0.0, extent=4)
+    assert seen.shape == (3, 32, 32, 32)
+    for distance in (0.2, 0.45, 0.8, 1.4):
+        level = max(math.ceil(math.log2(2 * distance)), 0)
+        middle = int(((distance / 2**level) + 0.5) * 32)
+        assert seen[level, 16, 16, middle]
+        assert not seen[level, 16, 16, 3]

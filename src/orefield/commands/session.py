@@ -11,6 +11,7 @@ from time import perf_counter
 from types import FrameType
 from typing import Any
 
+from orefield.calibration import check_depths
 from orefield.checkpoint import read_json, save_run, write_json
 from orefield.commands.live import LiveLine
 from orefield.config import RunConfig, SceneConfig
@@ -55,7 +56,11 @@ def open_source(source: str, config: SceneConfig) -> tuple[Scene, str]:
 
 
 def settled(config: RunConfig, scene: Scene) -> RunConfig:
-    """The configuration with its preset settled, which is said."""
+    """The configuration with its preset settled, which is said; before anything is written.
+
+    Raises SceneError where the scene lacks what the settings need.
+    """
+    check_depths(config, scene)
     config, why = settle(config, scene)
     print(why)
     return config

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from orefield.cameras import Camera, border_directions
 
+_BLOCK = 4
+"""Cells on a side of what is looked at as one, where there are several levels."""
 _PER_SIDE = 65
 """Places on each side of a picture where a lens may bend its border outward."""
 
@@ -24,8 +26,15 @@ def seen_cells(
     the cone round it, and an equirectangular picture as all round: never less than they see. Poses
     are camera to scene, OpenCV axes, in units of the cube.
     """
-    cameras, levels = list(cameras), extent.bit_length()
-    return torch.stack([_seen(cameras, resolution, near, 2.0**level) for level in range(levels)])
+    if extent == 1:
+        return _seen(list(cameras), resolution, near, 1.0)[None]
+    # Hundreds of cameras and a million cells would take minutes: blocks of cells are seen as one.
+    coarse = resolution // _BLOCK if resolution % _BLOCK == 0 else resolution
+    cameras, sides = list(cameras), [2.0**level for level in range(extent.bit_length())]
+    seen = torch.stack([_seen(cameras, coarse, near, side) for side in sides])
+    for axis in range(1, 4):
+        seen = seen.repeat_interleave(resolution // coarse, axis)
+    return seen
 
 
 def _seen(
