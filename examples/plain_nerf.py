@@ -59,7 +59,7 @@ def steps(net: nn.Module, rule: str, stats: MiningStats, bank: PixelBank, args):
     generator = torch.Generator().manual_seed(0)
     optimiser = torch.optim.Adam(net.parameters(), lr=args.lr, eps=1e-15)
     while True:
-        rays, rgba = bank.sample(args.rays, generator)
+        rays, rgba, *_ = bank.sample(args.rays, generator)
         jitter = torch.rand(args.rays, args.samples, generator=generator)
 
         def network(points: Tensor, views: Tensor) -> Tensor:

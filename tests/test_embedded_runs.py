@@ -65,7 +65,9 @@ def test_shapes_trains_on_a_fraction_of_what_plain_learns_from(tmp_path: Path) -
     trainer = trained(scene)
     assert mean_psnr(trainer, scene) > 19.3
 
-    plain = Trainer(scene, dataclasses.replace(CONFIG, mining=MiningConfig(rule="plain")))
+    plain = Trainer(
+        scene, dataclasses.replace(CONFIG, mining=MiningConfig(rule="plain", rays="errors"))
+    )
     tensors, facts = trainer.state()
     plain.restore({name: value.clone() for name, value in tensors.items()}, facts)
     mined, full = trainer.advance(), plain.advance()  # one more step, on the same rays

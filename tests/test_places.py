@@ -10,7 +10,7 @@ from orefield.checkpoint import create_run, header_of, load_run, save_run
 from orefield.config import RunConfig, changed
 from orefield.presets import settle
 from orefield.render import render_view
-from orefield.scenes.scene import Scene
+from orefield.scenes.scene import Scene, View
 from orefield.train import Trainer
 
 SMALL = "field.finest=64,field.log2_table=12,sampler.steps=40,sampler.cone=0.1,proposal.first=16,"
@@ -20,8 +20,16 @@ RULES = ["plain", "pruned", "hsm", "threshold", "chance", "topk", "poisson", "un
 
 @pytest.fixture
 def place(tiny_scene: Scene) -> Scene:
-    """As if the tiny scene stood in a room four times as wide as its box."""
-    return dataclasses.replace(tiny_scene, extent=4)
+    """As if the tiny scene stood in a white room four times as wide as its box."""
+
+    def opaque(view: View) -> View:
+        rgba = view.image.float() / 255
+        over = rgba[..., :3] * rgba[..., 3:] + 1 - rgba[..., 3:]
+        rgba = torch.cat([over, torch.ones_like(over[..., :1])], 2)
+        return dataclasses.replace(view, image=(rgba * 255).round().byte())
+
+    train, test = (tuple(map(opaque, views)) for views in (tiny_scene.train, tiny_scene.test))
+    return dataclasses.replace(tiny_scene, extent=4, train=train, test=test)
 
 
 def trainer_of(place: Scene, config: RunConfig, changes: str) -> Trainer:
@@ -51,8 +59,6 @@ def test_training_makes_held_out_pictures_better(
     trainer = trainer_of(place, tiny_config, f"preset={preset},steps=150")
     view = place.test[0]
     truth = view.image[..., :3].float() / 255
-    alpha = view.image[..., 3:].float() / 255
-    truth = truth * alpha + 1 - alpha
 
     def error() -> float:
         found = render_view(trainer.field, trainer.sampler, view.camera, view.pose)

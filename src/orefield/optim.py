@@ -44,8 +44,9 @@ class Optimiser:
         self.adam.step()
         self.adam.zero_grad()
         if self.table is not None:
-            numbers = adam_numbers(torch.tensor(lr), torch.tensor(float(self.steps)))
-            self._rows(numbers.to(self.table.device, non_blocking=True))
+            on = self.table.device
+            count = torch.tensor(float(self.steps), device=on)
+            self._rows(adam_numbers(torch.tensor(lr, device=on), count))
 
     @torch.no_grad()
     def step_replayed(self, lr: Tensor, good: Tensor) -> None:

@@ -1,5 +1,6 @@
 """COLMAP's models: every way they are written and laid out gives the same cameras."""
 
+import dataclasses
 import math
 import warnings
 
@@ -193,10 +194,14 @@ def test_points_round_a_place_set_its_box_and_near_distance(colmap, sparse):
     generator = np.random.default_rng(0)
     walls = generator.uniform(-9, 9, (3000, 3))
     walls[np.arange(3000), generator.integers(0, 3, 3000)] = 9 * generator.choice([-1, 1], 3000)
-    wrong = 1e4 * generator.normal(size=(60, 3))
+    wrong = 1e4 * generator.normal(size=(20, 3))
     sparse.points = np.concatenate((walls, wrong)) + np.array([1, 2, 3])
     sparse.write(colmap / "sparse/0", binary=True)
-    scene = open_scene(colmap, PLAIN)
+    around = open_scene(colmap, PLAIN)
+    # With its surroundings, the box goes as far as the cameras and what is sampled holds the walls.
+    assert float(around.to_world[0, 0]) / 2 == pytest.approx(4, rel=0.3)
+    assert around.extent == 4
+    scene = open_scene(colmap, dataclasses.replace(PLAIN, extent=1))
     half = float(scene.to_world[0, 0]) / 2
     assert half == pytest.approx(9, rel=0.02)
     centre = scene.to_world[:3, 3] + half

@@ -133,7 +133,7 @@ def assert_equal_up_to_the_frame(one, other, tolerance):
 
 
 def test_bonsai_is_the_same_from_its_model_and_from_its_json(real_scenes):
-    small = {"downscale": 8, "max_images": 40, "max_test_views": 5}
+    small = {"downscale": 8, "max_images": 40, "max_test_views": 5, "extent": 1}
     model = open_scene(real_scenes / "bonsai", SceneConfig(format="colmap", **small))
     listed = open_scene(real_scenes / "bonsai", SceneConfig(format="transforms", **small))
     assert_equal_up_to_the_frame(model, listed, 1e-4)

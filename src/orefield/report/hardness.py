@@ -129,9 +129,7 @@ def _show_kept(axes: "Axes", kept: Float[Tensor, "height width"], clear: bool = 
     return axes.imshow(shown, cmap=_COLOURS, norm=_norm(), interpolation="nearest")
 
 
-def _panels(
-    rows: int, columns: int, shape: tuple[int, ...], title: str
-) -> tuple["Figure", "np.ndarray[Any, Any]"]:
+def _panels(rows: int, columns: int, shape: tuple[int, ...], title: str) -> tuple["Figure", Any]:
     from matplotlib.figure import Figure
 
     height, width = shape
@@ -146,7 +144,7 @@ def _panels(
     return figure, panels
 
 
-def _legend(figure: "Figure", drawn: Any, panels: "np.ndarray[Any, Any]") -> None:
+def _legend(figure: "Figure", drawn: Any, panels: Any) -> None:
     bar = figure.colorbar(
         drawn, ax=panels, location="bottom", shrink=0.5, aspect=45, pad=0.02, extend="min"
     )
