@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from orefield.config import RunConfig
+from orefield.config import RunConfig, changed
 from orefield.errors import OrefieldError
 from orefield.evaluate import (
     PixelProbe,
@@ -15,6 +15,7 @@ from orefield.evaluate import (
     truth_over,
 )
 from orefield.metrics import psnr
+from orefield.render import render_view
 from orefield.scenes import Scene
 from orefield.train import Trainer
 
@@ -126,3 +127,34 @@ def test_the_protocol_says_what_the_numbers_depend_on(
     assert facts["resolution"] == ["16x16"]
     assert (facts["background"], facts["seed"], facts["rule"]) == ("black", 7, "chance")
     assert facts["versions"]["torch"] == torch.__version__
+
+
+def test_an_exposure_is_fitted_to_the_left_half_and_the_right_is_scored(
+    tiny_scene: Scene, tiny_config: RunConfig
+) -> None:
+    """A photograph of just what is rendered, exposed otherwise: perfect on the right half."""
+    trainer = Trainer(tiny_scene, tiny_config)
+    for _ in range(12):
+        trainer.advance()
+    view = tiny_scene.test[0]
+    picture = render_view(trainer.field, trainer.sampler, view.camera, view.pose, 1.0)
+    gain, offset = torch.tensor([0.5, 0.8, 0.6]), torch.tensor([0.1, 0.0, 0.05])
+    solid = picture.opacity[..., None]
+    light = picture.colour - (1 - solid)
+    taken = (gain * light + offset * solid + 1 - solid).clamp(0, 1)
+    half = taken.shape[1] // 2
+    taken[:, half:][::2] = 0.0  # what the right half shows is never fitted
+    image = torch.cat([taken, torch.ones_like(taken[..., :1])], 2).mul(255).round().byte()
+    exposed_view = replace(view, image=image)
+    (fitted,) = evaluate_views(trainer.field, trainer.sampler, [exposed_view], 1.0, exposure=True)
+    torch.testing.assert_close(
+        fitted.picture.colour[:, :half], fitted.truth[:, :half], atol=0.02, rtol=0
+    )
+    torch.testing.assert_close(
+        fitted.picture.colour[1::2, half:], fitted.truth[1::2, half:], atol=0.02, rtol=0
+    )
+    right = psnr(fitted.picture.colour[:, half:].clamp(0, 1), fitted.truth[:, half:])
+    assert fitted.score.psnr == pytest.approx(right, abs=1e-3)
+    config = changed(tiny_config, "calibration.exposure=true")
+    assert "right half" in protocol(tiny_scene, config)["exposure"]
+    assert "exposure" not in protocol(tiny_scene, tiny_config)

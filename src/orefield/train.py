@@ -22,6 +22,7 @@ from orefield.fields import make_field
 from orefield.look import Outlook
 from orefield.mining import Budget
 from orefield.optim import Optimiser
+from orefield.presets import settle
 from orefield.samplers import OccupancySampler, make_sampler, seen_cells
 from orefield.scenes import PixelBank, Scene
 from orefield.static_step import Replay, Report, StaticStep, has_static_step
@@ -59,6 +60,8 @@ class Trainer:
     """A run in progress: a function of its scene, its configuration and its number of steps."""
 
     def __init__(self, scene: Scene, config: RunConfig) -> None:
+        """`self.config` is the configuration with its preset settled (see presets.py)."""
+        config, _ = settle(config, scene)
         self.config, self.device = config, resolve_device(config.device)
         use_device(self.device, config.deterministic)
         check_depths(config, scene)

@@ -14,7 +14,6 @@ from orefield.bench.memory import working_memory
 from orefield.config import RunConfig, changed
 from orefield.evaluate import BACKGROUND, PixelProbe, evaluate_views, summary
 from orefield.mined import Album
-from orefield.presets import settle
 from orefield.scenes.scene import Scene
 from orefield.train import Trainer
 
@@ -121,10 +120,7 @@ def race(
     probe = PixelProbe(scene, BACKGROUND[config.eval_background], PROBE)
     background = BACKGROUND[config.eval_background]
     for seed in seeds:
-        configs = [settle(arm_config(config, name, seed), scene)[0] for name in names]
-        arms = [
-            Arm(name, seed, Trainer(scene, own)) for name, own in zip(names, configs, strict=True)
-        ]
+        arms = [Arm(name, seed, Trainer(scene, arm_config(config, name, seed))) for name in names]
         if show is not None and seed == seeds[0]:
             for arm in arms:
                 arm.album = Album(arm.trainer, scene, background)
