@@ -30,8 +30,8 @@ WORLD = ((2.0, 0.0, 0.0, -1.0), (0.0, 2.0, 0.0, -1.0), (0.0, 0.0, 2.0, -1.0), (0
 def trained(tmp_path: Path, tiny_scene: Scene, tiny_config: RunConfig) -> tuple[Path, Trainer]:
     """A run folder, saved half-way, and its trainer at that moment."""
     folder = tmp_path / "run"
-    create_run(folder, header_of(tiny_scene, "tiny", tiny_config))
     trainer = Trainer(tiny_scene, tiny_config)
+    create_run(folder, header_of(tiny_scene, "tiny", trainer.config))
     for _ in range(tiny_config.steps // 2):
         trainer.advance()
     save_run(folder, trainer)
