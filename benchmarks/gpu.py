@@ -35,10 +35,10 @@ ROOT = Path(__file__).resolve().parent.parent
 TESTS = "tests/ops", "tests/test_static_step.py", "tests/test_devices.py"
 VARIANTS = {
     "plain": "mining.rule=plain",
-    "threshold": "mining.rule=threshold",
-    "threshold, no graph": "mining.rule=threshold,cuda_graph=off",
-    "threshold, dynamic": "mining.rule=threshold,static.use=never",
-    "threshold, fp32": "mining.rule=threshold,field.precision=fp32",
+    "chance": "mining.rule=chance",
+    "chance, no graph": "mining.rule=chance,cuda_graph=off",
+    "chance, dynamic": "mining.rule=chance,static.use=never",
+    "chance, fp32": "mining.rule=chance,field.precision=fp32",
 }
 
 
@@ -150,13 +150,13 @@ def scene(args: argparse.Namespace) -> Facts:
 
 
 def mining_race(args: argparse.Namespace) -> Facts:
-    """plain against threshold, two seeds, on equal terms."""
+    """plain against the default rule, two seeds, on equal terms."""
     config = RunConfig(seconds=args.seconds, device=args.device)
     config = replace(config, scene=replace(config.scene, max_test_views=8))
     config = changed(config, args.more.strip(",")) if args.more else config
     read = open_scene(args.scene, config.scene)
     arms: list[Facts] = []
-    for finished in race(read, config, ("plain", "threshold"), (0, 1)):
+    for finished in race(read, config, ("plain", "chance"), (0, 1)):
         arms += finished
     summary = summarise(arms, config.seconds)
     (args.out / "race.md").write_text(markdown(summary, config.seconds) + "\n", encoding="utf-8")

@@ -58,6 +58,8 @@ class PixelLoss(NamedTuple):
     at_pixels: Float[Tensor, "rays 3"]
     """dL/dpixel."""
     pixels: Pixels
+    behind: Float[Tensor, " samples"]
+    """Transmittance behind each sample."""
 
 
 class Batches:
@@ -143,7 +145,7 @@ def pixel_loss(
     weights = _spread(samples, tape.weights, extra.distortion) if extra.distortion > 0 else None
     grad = composite_backward(tape, raw, samples.t, samples.spans, colour, opacity, depth, weights)
     squared = error.square().sum(1)
-    return PixelLoss(squared.sum() * share, grad, squared, e, pixels)
+    return PixelLoss(squared.sum() * share, grad, squared, e, pixels, tape.behind)
 
 
 def _spread(

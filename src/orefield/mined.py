@@ -170,12 +170,12 @@ def _found(trainer: Trainer, seen: Sight, generator: torch.Generator) -> _Found:
 def _look(trainer: Trainer, rays: Rays, generator: torch.Generator) -> Look:
     """What the trainer's step looks at, see step.py; its sampler learns nothing from this."""
     mining, field, sampler = trainer.config.mining, trainer.field, trainer.sampler
-    if mining.looks_ahead and isinstance(sampler, OccupancySampler):
+    if trainer.dynamic.ahead and isinstance(sampler, OccupancySampler):
         return look_ahead(field, sampler, rays, generator, mining.faintest, FIRST_OUTLOOK)
     look = look_everywhere(field, sampler, rays, generator)
     if isinstance(sampler, ProposalSampler):
         sampler.pending = None  # made for a `learn` that does not come
-    if mining.looks_ahead:
+    if trainer.dynamic.ahead:
         return bright(look, mining.faintest)
     return bright(look) if mining.rule == "pruned" else look
 

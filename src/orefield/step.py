@@ -13,20 +13,24 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from orefield.batch import Batch, Batches, pixel_loss
+from orefield.batch import Batch, Batches, PixelLoss, pixel_loss
 from orefield.calibration import Calibration
 from orefield.config import RunConfig
 from orefield.fields import FrequencyField, NgpField
 from orefield.look import FIRST_OUTLOOK, bright, look_ahead, look_everywhere, outlook
 from orefield.mining import Budget, hardness, select
 from orefield.ops.look import Look
-from orefield.ops.visibility import visibility
+from orefield.ops.visibility import DARK, visibility
 from orefield.samplers import OccupancySampler, ProposalSampler
 from orefield.types import Rays, some
 
 STAGES = (
     "draw", "look", "propose", "shade", "composite", "select", "backward", "optimise", "refresh",
 )  # fmt: skip
+
+AHEAD_BELOW = 2 / 3
+"""Looking ahead, which costs more for each sample asked about, pays where light reaches a smaller
+share of the samples than this."""
 
 
 class Stopwatch:
@@ -75,6 +79,8 @@ class Step:
         self.generator, self.calibration, self.watch = generator, calibration, watch
         self.budget: Budget | None = Budget()
         self.outlook = FIRST_OUTLOOK
+        self.ahead = config.mining.first_forward == "seen"
+        """Whether looks leave out what does not matter; once it pays they do for good."""
 
     def __call__(self, rays: int) -> Learnt:
         """Draw that many rays and learn from them."""
@@ -99,6 +105,7 @@ class Step:
         self.watch.mark("composite")
         if not math.isfinite(loss):
             return Learnt(loss, look.asked, 0)
+        self.ahead = self.ahead or (self.config.mining.looks_ahead and _hidden(pixels))
         kept, wanted = self._choose(pixels.grad, look.asked)
         self.watch.mark("select")
         features = look.features
@@ -114,7 +121,7 @@ class Step:
 
     def _look(self, rays: Rays) -> Look:
         mining = self.config.mining
-        if mining.looks_ahead and isinstance(self.sampler, OccupancySampler):
+        if self.ahead and isinstance(self.sampler, OccupancySampler):
             ahead = self.field, self.sampler, rays, self.generator, mining.faintest
             look = look_ahead(*ahead, self.outlook)
             self.outlook = outlook(look)
@@ -126,7 +133,7 @@ class Step:
             self.watch.mark("look")
             self.sampler.learn(samples, weights)
             self.watch.mark("propose")
-        if mining.looks_ahead:
+        if self.ahead:
             return bright(look, mining.faintest)
         return bright(look) if mining.rule == "pruned" else look
 
@@ -140,6 +147,12 @@ class Step:
         g = hardness(grad)
         chosen, self.budget = select(mining, g, self.budget, self.generator, of=asked)
         return chosen.kept, weighted(grad[chosen.kept], chosen.weight)
+
+
+def _hidden(pixels: PixelLoss) -> bool:
+    """Whether so many of the samples lie in the dark that looking ahead pays."""
+    reaching = pixels.behind + pixels.pixels.weights
+    return float((reaching >= DARK).float().mean()) < AHEAD_BELOW
 
 
 def weighted(

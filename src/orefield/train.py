@@ -145,6 +145,7 @@ class Trainer:
             "skipped": self.skipped,
             "rays": self.rays,
             "outlook": list(self.dynamic.outlook),
+            "ahead": self.dynamic.ahead,
             "optimiser_steps": self.optimiser.steps,
             "budget": budget._asdict() if budget else None,
             "stages": self.watch.seconds,
@@ -171,7 +172,7 @@ class Trainer:
             self.generator.manual_seed((self.config.seed << 32) + self.step)
             place = f"stopped on {facts['device']}, goes on on {self.device.type}"
             warnings.warn(f"{place}: with other random numbers than there", stacklevel=2)
-        self.dynamic.outlook = Outlook(*facts["outlook"])
+        self.dynamic.outlook, self.dynamic.ahead = Outlook(*facts["outlook"]), facts["ahead"]
         self.watch.seconds = dict(facts["stages"])
         self.dynamic.budget = Budget(**facts["budget"]) if facts["budget"] else None
 

@@ -13,7 +13,15 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 from triton.runtime.jit import JITFunction
 
-from orefield.ops.gpu import adam, composite, hash_grid, march, select, visibility
+from orefield.ops.gpu import (
+    adam,
+    composite,
+    hash_grid,
+    hash_grid_positions,
+    march,
+    select,
+    visibility,
+)
 from orefield.ops.hash_grid import grid_layout
 from orefield.ops.march import Grid
 from orefield.types import Rays
@@ -58,6 +66,7 @@ def launch_everything(samples: int, rays: int) -> None:
     hash_grid.forward(table.half(), points, layout, torch.float32)
     features = torch.zeros(samples, layout.features).bfloat16()
     hash_grid.backward(features.T, points, layout, table)
+    hash_grid_positions.positions_backward(features.T, table, points, layout)
     constants = torch.ones(2), 0.9, 0.99, 1e-15
     adam.adam_rows(table, table, table, table, None, *constants)
     adam.adam_rows(table, table, table, table, table.half(), *constants)

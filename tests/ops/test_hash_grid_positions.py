@@ -8,7 +8,7 @@ from orefield.ops.hash_grid import definition as hash_grid
 from orefield.ops.hash_grid import grid_layout
 from orefield.ops.hash_grid_positions import positions_backward
 from strategies import SEEDS, seeded
-from twins import run
+from twins import MANY, TWINS, run
 
 LAYOUT = grid_layout(4, 6, 3, 20)
 
@@ -20,11 +20,12 @@ def case(n: int, seed: int) -> tuple[torch.Tensor, ...]:
     return torch.randn(LAYOUT.features, n, generator=generator), table, positions
 
 
+@pytest.mark.parametrize("twin", ["cpu", "gpu"])
 @given(SEEDS)
-def test_twin_is_the_definition(seed):
-    grad, table, positions = case(50, seed)
+def test_twin_is_the_definition(twin, seed):
+    grad, table, positions = case(MANY, seed)
     want = run("definition", positions_backward, grad, table, positions, LAYOUT)
-    got = run("cpu", positions_backward, grad, table, positions, LAYOUT)
+    got = run(twin, positions_backward, grad, table, positions, LAYOUT)
     torch.testing.assert_close(got, want, rtol=1e-3, atol=1e-3)
 
 
@@ -41,6 +42,17 @@ def test_it_is_the_slope_of_the_features():
         assert ((found[axis] - slope).abs() < 1e-4 * (1 + slope.abs())).float().mean() > 0.99
 
 
-@pytest.mark.parametrize("twin", ["cpu", "definition"])
+@pytest.mark.parametrize("twin", ["cpu", "gpu"])
+def test_gradients_may_come_sample_major(twin):
+    """As a matrix product's backward pass leaves them; one sample, and a block's end."""
+    for n in (1, 127, 128, 129):
+        grad, table, positions = case(n, 3)
+        want = run("definition", positions_backward, grad, table, positions, LAYOUT)
+        turned = grad.T.contiguous().T
+        got = run(twin, positions_backward, turned, table, positions, LAYOUT)
+        torch.testing.assert_close(got, want, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("twin", TWINS)
 def test_no_samples_have_no_gradient(twin):
     assert run(twin, positions_backward, *case(0, 0), LAYOUT).shape == (3, 0)

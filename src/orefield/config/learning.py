@@ -31,9 +31,10 @@ class MiningConfig:
     largest: float = 0.5
     """hsm and budget rules: b is never above this share of B."""
     first_forward: Literal["auto", "all", "seen"] = "auto"
-    """What the forward without a graph covers. `all`: every marched sample. `seen`: those before
-    the grid expects a ray to be dark, and colours only where they matter. `auto`: all for pruned
-    and hsm, which are published so, else seen. (plain has no such forward.)"""
+    """What the forward without a graph covers. `all`: every marched sample. `seen`: those that
+    light reaches, and colours only where they matter. `auto`: all for pruned and hsm, which are
+    published so; else all in the fog of the first steps, and seen once a third of the samples lies
+    in the dark. (plain has no such forward.)"""
     rays: Literal["auto", "even", "errors"] = "auto"
     """Which rays to train on. `even`: all pixels alike. `errors`: more from the tiles of the
     photographs that are still rendered badly. `auto`: even for plain, pruned and hsm, which are
@@ -61,7 +62,7 @@ class MiningConfig:
 
     @property
     def looks_ahead(self) -> bool:
-        """Whether the first forward covers only what is likely seen."""
+        """Whether the first forward covers only what is seen, at once or later."""
         auto = self.first_forward == "auto"
         return not self.published if auto else self.first_forward == "seen"
 

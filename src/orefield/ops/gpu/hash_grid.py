@@ -16,7 +16,7 @@ _P1, _P2 = 2654435761, 805459861
 
 
 @triton.jit
-def _cell(p_points, o_n, m_n, r):
+def cell(p_points, o_n, m_n, r):
     """Cell index and offset inside it; positions outside the cube are clamped to it."""
     b_x = tl.load(p_points + o_n, mask=m_n, other=0.0)
     b_x = tl.minimum(tl.maximum(b_x, 0.0), 1.0) * r.to(tl.float32)
@@ -25,15 +25,15 @@ def _cell(p_points, o_n, m_n, r):
 
 
 @triton.jit
-def _axis(p_points, o_n, m_n, r, stride):
+def axis(p_points, o_n, m_n, r, stride):
     """For both vertices along an axis: their part of the row number, and of the weight."""
-    b_i, b_f = _cell(p_points, o_n, m_n, r)  # [BLOCK] each
+    b_i, b_f = cell(p_points, o_n, m_n, r)  # [BLOCK] each
     b_low = b_i * stride
     return b_low, b_low + stride, 1.0 - b_f, b_f
 
 
 @triton.jit
-def _level(p_level):
+def level(p_level):
     """First element of a level's rows; cells per axis; how x, y and z make a row."""
     first, r, dense = tl.load(p_level), tl.load(p_level + 1), tl.load(p_level + 2)
     mask, s_y, s_z = tl.load(p_level + 3), tl.load(p_level + 4), tl.load(p_level + 5)
@@ -48,7 +48,7 @@ def _level(p_level):
 
 
 @triton.jit
-def _row(b_x, b_add, b_xor, dense, mask):
+def row(b_x, b_add, b_xor, dense, mask):
     """Offset of a vertex's first feature in its level."""
     b_row = tl.where(dense, b_x + b_add, (b_x ^ b_xor) & mask)  # [BLOCK]
     return b_row.to(tl.int64) * 2
@@ -60,11 +60,11 @@ def _forward(table_ptr, points_ptr, levels_ptr, out_ptr, samples, BLOCK: tl.cons
     o_n = i_n * BLOCK + tl.arange(0, BLOCK)  # [BLOCK]
     m_n = o_n < samples  # [BLOCK]
     o_f = tl.arange(0, 2)  # [2]
-    first, r, dense, mask, s_y, s_z = _level(levels_ptr + 6 * i_l)
+    first, r, dense, mask, s_y, s_z = level(levels_ptr + 6 * i_l)
     p_y, p_z = points_ptr + samples.to(tl.int64), points_ptr + 2 * samples.to(tl.int64)
-    b_x0, b_x1, b_u0, b_u1 = _axis(points_ptr, o_n, m_n, r, 1)  # [BLOCK] each
-    b_y0, b_y1, b_v0, b_v1 = _axis(p_y, o_n, m_n, r, s_y)  # [BLOCK] each
-    b_z0, b_z1, b_w0, b_w1 = _axis(p_z, o_n, m_n, r, s_z)  # [BLOCK] each
+    b_x0, b_x1, b_u0, b_u1 = axis(points_ptr, o_n, m_n, r, 1)  # [BLOCK] each
+    b_y0, b_y1, b_v0, b_v1 = axis(p_y, o_n, m_n, r, s_y)  # [BLOCK] each
+    b_z0, b_z1, b_w0, b_w1 = axis(p_z, o_n, m_n, r, s_z)  # [BLOCK] each
     b_sum = tl.zeros([BLOCK, 2], tl.float32)
     for edge in tl.static_range(4):
         b_y, b_v = (b_y1, b_v1) if edge & 1 else (b_y0, b_v0)
@@ -72,7 +72,7 @@ def _forward(table_ptr, points_ptr, levels_ptr, out_ptr, samples, BLOCK: tl.cons
         b_add, b_xor, b_vw = b_y + b_z, b_y ^ b_z, b_v * b_w  # [BLOCK] each
         for end in tl.static_range(2):
             b_x, b_u = (b_x1, b_u1) if end else (b_x0, b_u0)
-            o_row = first + _row(b_x, b_add, b_xor, dense, mask)
+            o_row = first + row(b_x, b_add, b_xor, dense, mask)
             p_row = table_ptr + o_row[:, None] + o_f[None, :]  # [BLOCK, 2]
             b_row = tl.load(p_row, mask=m_n[:, None], other=0.0)  # [BLOCK, 2]
             b_sum += (b_u * b_vw)[:, None] * b_row.to(tl.float32)
@@ -91,30 +91,30 @@ def _backward(
     p_grad = grad_ptr + (2 * i_l + o_f)[None, :] * stride_f + o_n[:, None] * stride_n
     b_grad = tl.load(p_grad, mask=m_n[:, None], other=0.0).to(tl.float32)  # [BLOCK, 2]
     m_g = tl.sum((b_grad != 0.0).to(tl.int32), 1) > 0  # [BLOCK] has a gradient
-    first, r, dense, mask, s_y, s_z = _level(levels_ptr + 6 * i_l)
+    first, r, dense, mask, s_y, s_z = level(levels_ptr + 6 * i_l)
     p_y, p_z = points_ptr + samples.to(tl.int64), points_ptr + 2 * samples.to(tl.int64)
-    b_x0, b_x1, b_u0, b_u1 = _axis(points_ptr, o_n, m_n, r, 1)  # [BLOCK] each
-    b_y0, b_y1, b_v0, b_v1 = _axis(p_y, o_n, m_n, r, s_y)  # [BLOCK] each
-    b_z0, b_z1, b_w0, b_w1 = _axis(p_z, o_n, m_n, r, s_z)  # [BLOCK] each
+    b_x0, b_x1, b_u0, b_u1 = axis(points_ptr, o_n, m_n, r, 1)  # [BLOCK] each
+    b_y0, b_y1, b_v0, b_v1 = axis(p_y, o_n, m_n, r, s_y)  # [BLOCK] each
+    b_z0, b_z1, b_w0, b_w1 = axis(p_z, o_n, m_n, r, s_z)  # [BLOCK] each
     for edge in tl.static_range(4):
         b_y, b_v = (b_y1, b_v1) if edge & 1 else (b_y0, b_v0)
         b_z, b_w = (b_z1, b_w1) if edge & 2 else (b_z0, b_w0)
         b_add, b_xor, b_vw = b_y + b_z, b_y ^ b_z, b_v * b_w  # [BLOCK] each
         for end in tl.static_range(2):
             b_x, b_u = (b_x1, b_u1) if end else (b_x0, b_u0)
-            o_row = first + _row(b_x, b_add, b_xor, dense, mask)
+            o_row = first + row(b_x, b_add, b_xor, dense, mask)
             p_row = sink_ptr + o_row[:, None] + o_f[None, :]  # [BLOCK, 2]
             b_part = (b_u * b_vw)[:, None] * b_grad  # [BLOCK, 2]
             tl.atomic_add(p_row, b_part, mask=m_g[:, None], sem="relaxed")
 
 
 @lru_cache(maxsize=16)
-def _levels(layout, device):
+def levels(layout, device):
     """Per level: first row, resolution, dense or not, mask, and what y and z are multiplied by."""
-    levels = zip(layout.first, layout.resolution, layout.size, layout.dense, strict=True)
+    each = zip(layout.first, layout.resolution, layout.size, layout.dense, strict=True)
     rows = [
         (first, r, dense, size - 1, *((r + 1, (r + 1) ** 2) if dense else (_P1, _P2)))
-        for first, r, size, dense in levels
+        for first, r, size, dense in each
     ]
     return torch.tensor(rows, dtype=torch.int64, device=device)
 
@@ -127,10 +127,10 @@ def forward(table, positions, layout, dtype):
     samples = positions.shape[1]
     out = torch.empty(layout.features, samples, dtype=dtype, device=positions.device)
     points = positions.detach().contiguous().float()
-    levels = _levels(layout, positions.device)
+    by_level = levels(layout, positions.device)
     if samples:
         _forward[_programs(samples, layout)](
-            table.detach().contiguous(), points, levels, out, samples, _BLOCK, enable_fp_fusion=True
+            table.detach().contiguous(), points, by_level, out, samples, _BLOCK, enable_fp_fusion=True
         )
     return out
 
@@ -138,9 +138,9 @@ def forward(table, positions, layout, dtype):
 def backward(grad, positions, layout, sink):
     samples = positions.shape[1]
     points = positions.detach().contiguous().float()
-    levels = _levels(layout, positions.device)
+    by_level = levels(layout, positions.device)
     # Strides, because a matrix product leaves the gradient sample-major.
     if samples:
         _backward[_programs(samples, layout)](
-            grad, points, levels, sink, samples, *grad.stride(), _BLOCK, enable_fp_fusion=True
+            grad, points, by_level, sink, samples, *grad.stride(), _BLOCK, enable_fp_fusion=True
         )
