@@ -102,15 +102,33 @@ def test_dropping_samples_without_a_gradient_changes_none(
     grads = []
     kept_all = MiningConfig(rule="threshold", c=0.0, first_forward="all", rays="even")
     for mining in (MiningConfig(rule="plain"), kept_all):
-        trainer = make(mining=mining, precision="fp32")
-        trainer.field.table.data *= 1e4  # walls of matter: no light gets behind them
-        trainer.field.density2.data[0] *= 20
+        trainer = with_walls(make(mining=mining, precision="fp32"))
         stats, grad = one_step(trainer, monkeypatch)
         grads.append(grad)
     assert 0.1 < stats.kept / stats.marched < 0.9
     for name, grad in grads[0].items():
         close = 1e-4 * float(grad.abs().max())
         torch.testing.assert_close(grads[1][name], grad, rtol=0, atol=close)
+
+
+def with_walls(trainer: Trainer) -> Trainer:
+    """Walls of matter: no light gets behind them."""
+    trainer.field.table.data *= 1e4
+    trainer.field.density2.data[0] *= 20
+    return trainer
+
+
+@pytest.mark.parametrize(("rule", "wanted"), [("chance", True), ("hsm", False)])
+def test_it_looks_ahead_once_much_lies_in_the_dark(make: Make, rule: Rule, wanted: bool) -> None:
+    """Not in fog; from then on for good; the published rules never."""
+    trainer = make(rule, precision="fp32")
+    trainer.advance()
+    assert not trainer.dynamic.ahead
+    with_walls(trainer).advance()
+    assert trainer.dynamic.ahead is wanted
+    other = make(rule, precision="fp32")
+    other.restore(*trainer.state())
+    assert other.dynamic.ahead is wanted
 
 
 def test_weights_of_kept_samples_multiply_their_gradient(

@@ -128,9 +128,10 @@ def forward(table, positions, layout, dtype):
     out = torch.empty(layout.features, samples, dtype=dtype, device=positions.device)
     points = positions.detach().contiguous().float()
     by_level = levels(layout, positions.device)
+    rows = table.detach().contiguous()
     if samples:
         _forward[_programs(samples, layout)](
-            table.detach().contiguous(), points, by_level, out, samples, _BLOCK, enable_fp_fusion=True
+            rows, points, by_level, out, samples, _BLOCK, enable_fp_fusion=True
         )
     return out
 
