@@ -244,6 +244,7 @@ def warm_up(scene: Scene, config: RunConfig) -> float:
     """Compile every kernel a run needs, on a throw-away trainer; the seconds it took."""
     begun = time.perf_counter()
     trainer = Trainer(scene, config)
-    for _ in range(2):
+    for ahead in (False, False, trainer.config.mining.looks_ahead):
+        trainer.dynamic.ahead |= ahead  # otherwise it comes later, and with kernels of its own
         trainer.advance()
     return time.perf_counter() - begun
