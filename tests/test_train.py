@@ -1,6 +1,7 @@
 """Laws of training, on a scene of a few hundred pixels."""
 
 import dataclasses
+import importlib
 import itertools
 import json
 import math
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from orefield.batch import pixel_loss
-from orefield.config import MiningConfig, Rule, RunConfig
+from orefield.config import CalibrationConfig, MiningConfig, Rule, RunConfig
 from orefield.mining import Selection
 from orefield.ops.composite import Pixels, composite
 from orefield.scenes import Scene
@@ -260,6 +261,25 @@ def test_pixel_loss_equals_autograd(background: str) -> None:
     error.backward()
     assert loss == pytest.approx(error.item(), rel=1e-12)
     torch.testing.assert_close(grad, raw.grad, rtol=1e-12, atol=1e-14)
+
+
+def test_warming_up_meets_what_comes_late_in_a_run(
+    tiny_scene: Scene, tiny_config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or its compilation would count as training time."""
+    met = []
+    for name in ("orefield.step.look_ahead", "orefield.fields.ngp.positions_backward"):
+        module, _, function = name.rpartition(".")
+        real = getattr(importlib.import_module(module), function)
+
+        def noted(*args, real=real):
+            met.append(real)
+            return real(*args)
+
+        monkeypatch.setattr(name, noted)
+    learns = CalibrationConfig(poses=True)
+    warm_up(tiny_scene, dataclasses.replace(tiny_config, calibration=learns))
+    assert {real.__name__ for real in met} == {"look_ahead", "positions_backward"}
 
 
 def test_warming_up_leaves_no_trace(tiny_scene: Scene, tiny_config: RunConfig) -> None:

@@ -244,7 +244,10 @@ def warm_up(scene: Scene, config: RunConfig) -> float:
     """Compile every kernel a run needs, on a throw-away trainer; the seconds it took."""
     begun = time.perf_counter()
     trainer = Trainer(scene, config)
-    for ahead in (False, False, trainer.config.mining.looks_ahead):
-        trainer.dynamic.ahead |= ahead  # otherwise it comes later, and with kernels of its own
+    for _ in range(2):
         trainer.advance()
+    # What comes later in a run has kernels of its own: looking ahead, and poses that are learnt.
+    trainer.dynamic.ahead = trainer.config.mining.looks_ahead
+    trainer.calibration.steps = trainer.config.calibration.poses_after
+    trainer.advance()
     return time.perf_counter() - begun
