@@ -5,9 +5,10 @@ import dataclasses
 import pytest
 import torch
 
+from orefield.cameras import Camera
 from orefield.config import ConfigError, RunConfig, changed, from_dict, to_dict
-from orefield.presets import PRESETS, SURROUNDINGS, UNBOUNDED, settle
-from orefield.scenes.scene import Scene
+from orefield.presets import OPAQUE, PRESETS, SURROUNDINGS, UNBOUNDED, settle
+from orefield.scenes.scene import Scene, View
 
 BOXED = Scene("boxed", (), (), torch.eye(4), 0.1, "official")
 PLACE = dataclasses.replace(BOXED, name="place", extent=16)
@@ -33,6 +34,19 @@ def test_a_preset_asked_for_is_taken(name, scene):
     config, why = settle(changed(RunConfig(), f"preset={name}"), scene)
     assert config.sampler.kind == ("proposal" if name == "nerfacto" else "occupancy")
     assert why.endswith("asked for")
+
+
+def test_scenes_of_opaque_photographs_start_in_thicker_fog():
+    images = torch.full((2, 8, 8, 4), 255, dtype=torch.uint8)
+    camera = Camera(8, 8, 8.0, 8.0, 4.0, 4.0)
+    views = [View(str(i), camera, torch.eye(4)[:3], image) for i, image in enumerate(images)]
+    opaque = dataclasses.replace(BOXED, train=tuple(views))
+    assert settle(RunConfig(), opaque)[0].field.fog == OPAQUE["field.fog"]
+    assert settle(changed(RunConfig(), "field.fog=0.5"), opaque)[0].field.fog == 0.5
+    place = dataclasses.replace(opaque, extent=16)
+    images[1, 0, 0, 3] = 254
+    for other in (opaque, place, BOXED):
+        assert settle(RunConfig(), other)[0].field.fog == RunConfig().field.fog
 
 
 def test_what_was_set_stays():

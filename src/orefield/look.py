@@ -61,7 +61,7 @@ def look_ahead(
     jitter = torch.rand(len(rays), generator=generator, device=generator.device)
     fused = pick("look", rays.origins) is not None
     if fused and isinstance(field, NgpField) and isinstance(sampler, OccupancySampler):
-        net = DensityNet(field.table, field.layout, field.density1, field.density2)
+        net = DensityNet(field.table, field.layout, field.density1, field.density2, field.log_fog)
         return look_along(rays, sampler.grid, jitter, net, faintest, *outlook)
     return _in_stretches(field, sampler, rays, jitter, faintest)
 

@@ -1,7 +1,9 @@
 """Presets: settings that go together, chosen by name or by the scene."""
 
+from typing import Any
+
 from orefield.config import RunConfig, changed, to_dict
-from orefield.scenes.scene import Scene
+from orefield.scenes.scene import Scene, View
 
 UNBOUNDED = "nerfacto"
 """The preset `auto` takes for scenes with surroundings: 2 dB ahead on bonsai after five minutes."""
@@ -17,6 +19,11 @@ SURROUNDINGS = {
 }
 """Contraction leaves the box half of the cube's width, and more is to be remembered; of steps as
 short as an object needs, a ray would have hundreds."""
+OPAQUE = {"field.fog": 3.0}
+"""Where photographs are opaque throughout, rays through a thin fog learn to see no background, all
+at the same time and at all places; once they do, Adam's momentum goes on to an opaque wall before
+the cameras (docs/log.md). Denser fog leaves less to learn. Long rays through surroundings and cut
+out objects need none of it."""
 _WHAT = {"ngp": "occupancy grid", "nerfacto": "proposal networks"}
 
 
@@ -34,7 +41,7 @@ def settle(config: RunConfig, scene: Scene) -> tuple[RunConfig, str]:
         name, why = "ngp", "the scene fits its box"
     else:
         why = "asked for"
-    wanted = PRESETS[name] | (SURROUNDINGS if scene.extent > 1 else {})
+    wanted = PRESETS[name] | _for(scene)
     given, default = to_dict(config), to_dict(RunConfig())
     changes = [f"preset={name}"]
     for setting, value in wanted.items():
@@ -42,3 +49,15 @@ def settle(config: RunConfig, scene: Scene) -> tuple[RunConfig, str]:
         if given[part][field] == default[part][field]:
             changes.append(f"{setting}={value}")
     return changed(config, ",".join(changes)), f"preset {name} ({_WHAT[name]}): {why}"
+
+
+def _for(scene: Scene) -> dict[str, Any]:
+    """Settings that suit the scene, with either preset."""
+    if scene.extent > 1:
+        return SURROUNDINGS
+    opaque = bool(scene.train) and all(_opaque(view) for view in scene.train)
+    return OPAQUE if opaque else {}
+
+
+def _opaque(view: View) -> bool:
+    return view.image.shape[-1] == 3 or bool((view.image[..., 3] == 255).all())

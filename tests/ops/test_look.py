@@ -26,7 +26,8 @@ def net(seed: int, width: int = 16, loud: float = 30.0) -> DensityNet:
 
     out = random(16, width) * 0.3
     out[0] *= loud
-    return DensityNet(random(LAYOUT.rows, 2), LAYOUT, random(width, LAYOUT.features) * 0.3, out)
+    hidden = random(width, LAYOUT.features) * 0.3
+    return DensityNet(random(LAYOUT.rows, 2), LAYOUT, hidden, out, start=0.7)
 
 
 def bundle(n: int, seed: int = 0) -> Rays:

@@ -22,6 +22,8 @@ class FieldConfig:
     """Hash grid: cells per axis at the last level."""
     width: int = 64
     """Width of the hidden layers of the `ngp` MLPs."""
+    fog: float = 1.0
+    """Density, per scene unit, that the `ngp` field starts with; presets choose it by the scene."""
     nerf_width: int = 256
     """Width of the hidden layers of the `nerf` MLP."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -33,6 +35,7 @@ class FieldConfig:
         _require(2 <= self.coarsest <= self.finest, "field.coarsest", "in 2..finest", self.coarsest)
         _require(self.finest <= 2**16, "field.finest", "at most 65536", self.finest)
         _require(self.width >= 8, "field.width", "at least 8", self.width)
+        _require(1e-6 <= self.fog <= 1e3, "field.fog", "in [1e-6, 1000]", self.fog)
         _require(self.nerf_width >= 8, "field.nerf_width", "at least 8", self.nerf_width)
 
 

@@ -28,4 +28,4 @@ def make_field(
     if config.kind == "nerf":
         return FrequencyField(config.nerf_width, "bf16" if bf16 else "fp32", generator).to(device)
     layout = grid_layout(config.levels, config.log2_table, config.coarsest, config.finest)
-    return NgpField(layout, config.width, dtype, generator).to(device)
+    return NgpField(layout, config.width, dtype, generator, config.fog).to(device)

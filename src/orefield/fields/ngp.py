@@ -1,16 +1,18 @@
 """The Instant-NGP field (Müller et al. 2022, section 5.4): hash grid, density MLP, colour MLP.
 
     features = hash grid(position)                                 [2 levels]
-    shape = W2 relu(W1 features)                                   [16], shape[0] the log density
+    shape = W2 relu(W1 features) + (log fog, 0, ...)               [16], shape[0] the log density
     logits = V3 relu(V2 relu(V1 [shape, harmonics(direction)]))    [3]
 Matrix products run in bf16 where asked for; master weights, the density's last layer and its output
-stay fp32, because an error in the log density is a relative error of the density.
+stay fp32, because an error in the log density is a relative error of the density. The weights
+start such that the field is a fog of nearly constant density.
 
 A call works under autograd. Training does without: `learn` carries given gradients at the outputs
 back by hand, block by block, so that on a CPU a block's activations never leave the cache and no
 graph is held. For the same products that takes two thirds of autograd's time.
 """
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -36,10 +38,16 @@ class NgpField(nn.Module):
     """Hash grid and two small MLPs; implements `types.Field`."""
 
     def __init__(
-        self, layout: GridLayout, width: int, dtype: torch.dtype, generator: torch.Generator
+        self,
+        layout: GridLayout,
+        width: int,
+        dtype: torch.dtype,
+        generator: torch.Generator,
+        fog: float = 1.0,
     ) -> None:
+        """`fog`: the density, per scene unit, that the field starts with."""
         super().__init__()
-        self.layout, self.dtype = layout, dtype
+        self.layout, self.dtype, self.log_fog = layout, dtype, math.log(fog)
 
         def weights(rows: int, columns: int) -> nn.Parameter:
             bound = (6 / (rows + columns)) ** 0.5  # Glorot and Bengio 2010, equation 16
@@ -84,7 +92,7 @@ class NgpField(nn.Module):
             here = features[:, part]
             return linear(self._hidden(here).float(), self.density2)[: here.shape[1]]
 
-        return torch.cat([block(part) for part in _blocks(features)])
+        return self._in_fog(torch.cat([block(part) for part in _blocks(features)]))
 
     def shade(
         self,
@@ -108,7 +116,7 @@ class NgpField(nn.Module):
         features = self.encode(positions)
         parts = [features[:, part] for part in _blocks(features)]
         log = [(self._hidden(x).float() @ self.density2[0])[: x.shape[1]] for x in parts]
-        return torch.cat(log).clamp_(max=LARGEST_LOG_DENSITY).exp_()
+        return torch.cat(log).add_(self.log_fog).clamp_(max=LARGEST_LOG_DENSITY).exp_()
 
     @torch.no_grad()
     def learn(
@@ -135,7 +143,7 @@ class NgpField(nn.Module):
             n = len(ray[part])
             f, g = self._filled(features[:, part]).T, self._filled(grad[part].T).T
             hidden = linear(f, w1).relu_()
-            shape = linear(hidden.float(), self.density2)
+            shape = self._in_fog(linear(hidden.float(), self.density2))
             x = torch.cat([shape.to(self.dtype), codes.index_select(0, self._filled(ray[part]))], 1)
             first = linear(x, v1).relu_()
             second = linear(first, v2).relu_()
@@ -156,6 +164,10 @@ class NgpField(nn.Module):
         if not at_positions:
             return None
         return positions_backward(back.T, self.table, positions, self.layout)
+
+    def _in_fog(self, shape: Tensor) -> Tensor:
+        shape[:, 0] += self.log_fog
+        return shape
 
     def _hidden(self, features: Tensor) -> Tensor:
         return linear(self._filled(features).T, self.density1.to(self.dtype)).relu_()

@@ -23,13 +23,14 @@ from orefield.types import PackedSamples, Rays
 
 
 class DensityNet(NamedTuple):
-    """A hash grid and the two layers behind it: shape = out relu(hidden features)."""
+    """A hash grid and the two layers behind it: shape = out relu(hidden features) + (start, 0, ...)."""
 
     table: Float[Tensor, "rows 2"]
     layout: GridLayout
     hidden: Float[Tensor, "width features"]
     out: Float[Tensor, "code width"]
-    """Its first output is the log density."""
+    """Its first output, from `start`, is the log density."""
+    start: float = 0.0
 
 
 class Look(NamedTuple):
@@ -55,6 +56,7 @@ def definition(
     samples, _ = march(rays, grid, jitter)
     features = hash_grid.definition(net.table, samples.positions, net.layout)
     shape = linear(linear(features.T, net.hidden).relu(), net.out)
+    shape[:, 0] += net.start
     before = shape.new_ones(len(rays))
     seen = visibility.definition(shape[:, 0], samples.dt, samples.spans, before)
     index = matters(seen, faintest).nonzero()[:, 0]

@@ -56,7 +56,7 @@ def _layer(x, weights, row, depth, a, b, c, d):
 
 
 @njit(fastmath=_SUMS)
-def _shape(features, w1, w2, hidden, a, b, c, d, shape):
+def _shape(features, w1, w2, start, hidden, a, b, c, d, shape):
     """Both layers for a block of samples."""
     for row in range(0, len(w1), 4):
         _layer(features, w1, row, w1.shape[1], a, b, c, d)
@@ -70,6 +70,8 @@ def _shape(features, w1, w2, hidden, a, b, c, d, shape):
         for q in range(BLOCK):
             shape[q, row], shape[q, row + 1] = a[q], b[q]
             shape[q, row + 2], shape[q, row + 3] = c[q], d[q]
+    for q in range(BLOCK):
+        shape[q, 0] += start
 
 
 @njit(error_model="numpy")
@@ -121,8 +123,9 @@ def _sort_out(
 
 @njit(parallel=True, cache=True, error_model="numpy")
 def _look(
-    rays, clear, walk, table, layout, w1, w2, limits, stretch, tasks, asked, found, counts, log
-):
+    rays, clear, walk, table, layout, w1, w2, start, limits, stretch,
+    tasks, asked, found, counts, log,
+):  # fmt: skip
     o, d, begin, leave, jitter = rays
     dark, res, cells = limits[0], _I(clear.shape[1]), clear.reshape(-1)
     depth, code = w1.shape[1], len(w2)
@@ -155,7 +158,7 @@ def _look(
             _encode(table, positions, samples, layout, index, weight, features)
             for at in range(0, samples, BLOCK):
                 block = features[at // BLOCK]
-                _shape(block, w1, w2, hidden, ra, rb, rc, rd, shape[at : at + BLOCK])
+                _shape(block, w1, w2, start, hidden, ra, rb, rc, rd, shape[at : at + BLOCK])
             going = 0
             for a in range(left):
                 r = alive[a]
@@ -206,8 +209,8 @@ def look(rays, begin, leave, grid, jitter, net, limits, expected, stretch):
         counts = np.zeros(n, np.int64)
         _look(
             packed, grid.clear.contiguous().numpy(), walk_of(grid), complex_rows(net.table),
-            arrays(net.layout), w1.numpy(), w2.numpy(), tuple(np.float32(v) for v in limits),
-            stretch, tasks, asked, found, counts, logs,
+            arrays(net.layout), w1.numpy(), w2.numpy(), np.float32(net.start),
+            tuple(np.float32(v) for v in limits), stretch, tasks, asked, found, counts, logs,
         )  # fmt: skip
         if found.max() <= capacity:
             break
