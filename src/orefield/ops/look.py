@@ -23,7 +23,7 @@ from orefield.types import PackedSamples, Rays
 
 
 class DensityNet(NamedTuple):
-    """A hash grid and the two layers behind it: shape = out relu(hidden features) + (start, 0, ...)."""
+    """A hash grid and two layers: shape = out relu(hidden features) + (start, 0, ...)."""
 
     table: Float[Tensor, "rows 2"]
     layout: GridLayout
