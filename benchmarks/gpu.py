@@ -134,7 +134,7 @@ def determinism(args: argparse.Namespace) -> Facts:
 def scene(args: argparse.Namespace) -> Facts:
     """The scene trained in several ways, each for the same time."""
     config = RunConfig(seconds=args.seconds, device=args.device)
-    config = replace(config, scene=replace(config.scene, max_test_views=8))
+    config = replace(config, scene=replace(config.scene, max_test_views=args.views))
     read = open_scene(args.scene, config.scene)
     found = {}
     for name, changes in VARIANTS.items():
@@ -152,7 +152,7 @@ def scene(args: argparse.Namespace) -> Facts:
 def mining_race(args: argparse.Namespace) -> Facts:
     """plain against the default rule, two seeds, on equal terms."""
     config = RunConfig(seconds=args.seconds, device=args.device)
-    config = replace(config, scene=replace(config.scene, max_test_views=8))
+    config = replace(config, scene=replace(config.scene, max_test_views=args.views))
     config = changed(config, args.more.strip(",")) if args.more else config
     read = open_scene(args.scene, config.scene)
     arms: list[Facts] = []
@@ -219,11 +219,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=8.5, help="for everything")
     parser.add_argument("--seconds", type=float, default=20.0, help="training time of a run")
     parser.add_argument("--stages", nargs="*", default=[], help="these alone, by name")
-    parser.add_argument("--tiny", action="store_true", help="try the script itself, in a minute")
+    parser.add_argument("--tiny", action="store_true", help="try the script itself, also on a CPU")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     small = ",field.levels=4,field.log2_table=10,optim.samples=512,sampler.resolution=16"
-    args.more = small if args.tiny else ""
+    args.more, args.views = (small, 1) if args.tiny else ("", 8)
     if not find_spec("triton"):
         say("triton is not installed: the torch definitions run")
     return args
