@@ -216,7 +216,7 @@ def test_state_without_its_facts_is_refused(
     folder, _ = trained
     path = folder / "state.safetensors"
     tensors = safetensors.torch.load_file(path)
-    for header, message in (({}, "lacks 'facts'"), ({"facts": '{"step": 1}'}, "lacks 'budget'")):
+    for header, message in (({}, "lacks 'facts'"), ({"facts": '{"step": 1}'}, "lacks 'ahead'")):
         safetensors.torch.save_file(tensors, path, header)
         with pytest.raises(RunError, match=message):
             resume_run(folder, Trainer(tiny_scene, tiny_config))

@@ -72,7 +72,6 @@ def test_shapes_trains_on_a_fraction_of_what_plain_learns_from(tmp_path: Path) -
     plain.restore({name: value.clone() for name, value in tensors.items()}, facts)
     mined, full = trainer.advance(), plain.advance()  # one more step, on the same rays
     assert mined.loss == pytest.approx(full.loss, rel=1e-2)
-    assert mined.marched < full.marched
     assert 0 < mined.kept <= 0.25 * full.kept
 
 
