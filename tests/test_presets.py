@@ -45,7 +45,7 @@ def test_scenes_of_opaque_photographs_start_in_thicker_fog():
     assert settle(changed(RunConfig(), "field.fog=0.5"), opaque)[0].field.fog == 0.5
     place = dataclasses.replace(opaque, extent=16)
     images[1, 0, 0, 3] = 254
-    for other in (opaque, place, BOXED):
+    for other in (dataclasses.replace(opaque), place, BOXED):
         assert settle(RunConfig(), other)[0].field.fog == RunConfig().field.fog
 
 

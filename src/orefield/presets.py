@@ -3,7 +3,7 @@
 from typing import Any
 
 from orefield.config import RunConfig, changed, to_dict
-from orefield.scenes.scene import Scene, View
+from orefield.scenes.scene import Scene
 
 UNBOUNDED = "nerfacto"
 """The preset `auto` takes for scenes with surroundings: 2 dB ahead on bonsai after five minutes."""
@@ -55,9 +55,4 @@ def _for(scene: Scene) -> dict[str, Any]:
     """Settings that suit the scene, with either preset."""
     if scene.extent > 1:
         return SURROUNDINGS
-    opaque = bool(scene.train) and all(_opaque(view) for view in scene.train)
-    return OPAQUE if opaque else {}
-
-
-def _opaque(view: View) -> bool:
-    return view.image.shape[-1] == 3 or bool((view.image[..., 3] == 255).all())
+    return OPAQUE if scene.opaque else {}

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
@@ -53,6 +54,12 @@ class Scene:
     points: Float[Tensor, "points 3"] | None = None
     """Points on surfaces in scene units, where the files have them (COLMAP); many lie outside the
     box."""
+
+    @cached_property
+    def opaque(self) -> bool:
+        """Whether there are training photographs, none with a transparent pixel."""
+        images = [view.image for view in self.train]
+        return bool(images) and all(bool((image[..., 3:] == 255).all()) for image in images)
 
 
 def describe(scene: Scene) -> str:
