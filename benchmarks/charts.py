@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 _SIZE = 900, 520
 _LEFT, _TOP, _RIGHT, _BOTTOM = 70, 50, 200, 60
-_COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b")
+_COLORS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b")
 _GRID, _INK = "#dddddd", "#222222"
 
 Line = Sequence[tuple[float, float]]
@@ -16,7 +16,7 @@ Line = Sequence[tuple[float, float]]
 def line_chart(
     path: Path, title: str, across: str, up: str, lines: Mapping[str, Sequence[Line]]
 ) -> None:
-    """Write a PNG: a colour per name, a line per run; nothing where there is no point."""
+    """Write a PNG: a color per name, a line per run; nothing where there is no point."""
     points = [point for runs in lines.values() for run in runs for point in run]
     if not points:
         return
@@ -40,11 +40,11 @@ def line_chart(
     draw.text((_LEFT + width / 2, _SIZE[1] - 24), across, _INK, font, "ma")
     draw.text((8, _TOP - 20), up, _INK, font)
     for number, (name, runs) in enumerate(lines.items()):
-        colour = _COLOURS[number % len(_COLOURS)]
+        color = _COLORS[number % len(_COLORS)]
         for run in runs:
-            draw.line([place(*point) for point in run], colour, 2)
+            draw.line([place(*point) for point in run], color, 2)
         at = _TOP + 22 * number
-        draw.line([(_LEFT + width + 14, at + 8), (_LEFT + width + 38, at + 8)], colour, 3)
+        draw.line([(_LEFT + width + 14, at + 8), (_LEFT + width + 38, at + 8)], color, 3)
         draw.text((_LEFT + width + 44, at), name, _INK, font)
     image.save(path)
 
@@ -62,6 +62,6 @@ def bar_chart(path: Path, title: str, bars: Mapping[str, float]) -> None:
         top = _TOP + 26 * number
         draw.text((190, top + 9), name, _INK, font, "rm")
         length = 560 * value / most
-        draw.rectangle([(200, top), (200 + length, top + 18)], _COLOURS[0])
+        draw.rectangle([(200, top), (200 + length, top + 18)], _COLORS[0])
         draw.text((208 + length, top + 9), f"{value:.3g}", _INK, font, "lm")
     image.save(path)

@@ -20,24 +20,24 @@ from charts import bar_chart, line_chart
 
 from orefield.bench.ops import Budget, bench_ops, header
 from orefield.bench.race import race
-from orefield.bench.race_report import markdown, summarise
-from orefield.bench.scene import bench_scene
+from orefield.bench.race_report import markdown, summarize
+from orefield.bench.run import bench_scene
 from orefield.config import RunConfig, changed
-from orefield.devices import devices_there, resolve_device, synchronise, use_device
+from orefield.system.devices import devices_there, resolve_device, synchronize, use_device
 from orefield.doctor import installed
-from orefield.evaluate import PixelProbe, protocol
+from orefield.evaluation.views import PixelProbe, protocol
 from orefield.scenes import Scene, open_scene
-from orefield.threads import use_threads
-from orefield.train import Trainer, warm_up
+from orefield.system.threads import use_threads
+from orefield.training.trainer import Trainer, warm_up
 
 Facts = dict[str, Any]
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = "tests/ops", "tests/test_static_step.py", "tests/test_devices.py"
 VARIANTS = {
     "plain": "mining.rule=plain",
-    "chance": "mining.rule=chance",
+    "importance": "mining.rule=chance",
     "chance, no graph": "mining.rule=chance,cuda_graph=off",
-    "chance, dynamic": "mining.rule=chance,static.use=never",
+    "chance, dynamic": "mining.rule=chance,fixed_shapes.use=never",
     "chance, fp32": "mining.rule=chance,field.precision=fp32",
 }
 
@@ -81,10 +81,10 @@ def ops(args: argparse.Namespace) -> Facts:
     device, found = resolve_device(args.device), {}
     use_device(device)
     for name, changes in {
-        "65k samples, table 2^16": "optim.samples=65536,field.log2_table=16",
-        "262k samples, table 2^19": "optim.samples=262144,field.log2_table=19",
+        "65k samples, table 2^16": "optim.target_samples=65536,field.log2_hashmap_size=16",
+        "262k samples, table 2^19": "optim.target_samples=262144,field.log2_hashmap_size=19",
     }.items():
-        config = changed(RunConfig(), changes if not args.tiny else "optim.samples=512")
+        config = changed(RunConfig(), changes if not args.tiny else "optim.target_samples=512")
         found[name] = list(bench_ops(config, device, Budget(0.3)))
         bars = {row["op"]: row["share_of_copy"] for row in found[name]}
         chart = args.out / f"ops_{name.partition(' ')[0]}.png"
@@ -123,7 +123,7 @@ def determinism(args: argparse.Namespace) -> Facts:
             for _ in range(steps):
                 trainer.advance()
             tables.append(next(trainer.field.parameters()).detach().clone())
-        synchronise(trainer.device)
+        synchronize(trainer.device)
         taken = (time.perf_counter() - begun) / (2 * steps)
         same = torch.equal(*tables)
         found[f"deterministic={wanted}"] = {"repeats": same, "ms_per_step": 1e3 * taken}
@@ -156,9 +156,9 @@ def mining_race(args: argparse.Namespace) -> Facts:
     config = changed(config, args.more.strip(",")) if args.more else config
     read = open_scene(args.scene, config.scene)
     arms: list[Facts] = []
-    for finished in race(read, config, ("plain", "chance"), (0, 1)):
+    for finished in race(read, config, ("plain", "importance"), (0, 1)):
         arms += finished
-    summary = summarise(arms, config.seconds)
+    summary = summarize(arms, config.seconds)
     (args.out / "race.md").write_text(markdown(summary, config.seconds) + "\n", encoding="utf-8")
     lines: dict[str, list[list[tuple[float, float]]]] = {}
     for arm in arms:
@@ -222,7 +222,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--tiny", action="store_true", help="try the script itself, also on a CPU")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    small = ",field.levels=4,field.log2_table=10,optim.samples=512,sampler.resolution=16"
+    small = ",field.levels=4,field.log2_hashmap_size=10,optim.target_samples=512,sampler.resolution=16"
     args.more, args.views = (small, 1) if args.tiny else ("", 8)
     if not find_spec("triton"):
         say("triton is not installed: the torch definitions run")

@@ -57,7 +57,7 @@ def table(costs: dict[str, Cost], stats: dict[str, MiningStats], psnr: dict[str,
 
 
 def over_white(rgba: Tensor) -> Tensor:
-    """Colours [n, 3] of pixels with straight alpha, over white."""
+    """Colors [n, 3] of pixels with straight alpha, over white."""
     return rgba[:, :3] * rgba[:, 3:] + 1 - rgba[:, 3:]
 
 

@@ -1,4 +1,4 @@
-"""A network that learns an image: coordinates in, colour out.
+"""A network that learns an image: coordinates in, color out.
 
     python examples/fit_image.py [photo.jpg]
 
@@ -19,7 +19,7 @@ from orefield.mining import MiningStats, mine
 
 
 def drawn(size: int) -> Tensor:
-    """Colours in [0, 1] of the image drawn here."""
+    """Colors in [0, 1] of the image drawn here."""
     y, x = torch.meshgrid(*[(torch.arange(size) + 0.5) / size] * 2, indexing="ij")
     stripes = (torch.sin(200 * x**3) > 0).float() * (y > 0.5)
     disc = ((x - 0.4).hypot(y - 0.3) < 0.2).float()
@@ -27,14 +27,14 @@ def drawn(size: int) -> Tensor:
 
 
 def photo(path: str, size: int) -> Tensor:
-    """Colours in [0, 1] of a photograph, squeezed into a square."""
+    """Colors in [0, 1] of a photograph, squeezed into a square."""
     with Image.open(path) as image:
         small = image.convert("RGB").resize((size, size))
     return torch.frombuffer(bytearray(small.tobytes()), dtype=torch.uint8).view(size, size, 3) / 255
 
 
 class Waves(nn.Module):
-    """Coordinates of each pixel to its colour, by a sine encoding and an MLP."""
+    """Coordinates of each pixel to its color, by a sine encoding and an MLP."""
 
     def __init__(self, width: int, octaves: int = 8) -> None:
         """Three hidden layers of `width`."""
@@ -44,26 +44,26 @@ class Waves(nn.Module):
         self.hidden = nn.Sequential(
             *(nn.Sequential(nn.Linear(*pair), nn.ReLU()) for pair in pairwise(sizes))
         )
-        self.colour = nn.Linear(width, 3)
+        self.color = nn.Linear(width, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Colour logits [n, 3] at coordinates x [n, 2] in [0, 1]."""
+        """Color logits [n, 3] at coordinates x [n, 2] in [0, 1]."""
         angles = (x[:, :, None] * self.scales).flatten(1)
-        return self.colour(self.hidden(torch.cat([angles.sin(), angles.cos()], dim=1)))
+        return self.color(self.hidden(torch.cat([angles.sin(), angles.cos()], dim=1)))
 
 
 def steps(net: nn.Module, rule: str, stats: MiningStats, image: Tensor, pixels: int):
     """One training step after the other."""
     generator = torch.Generator().manual_seed(0)
-    optimiser = torch.optim.Adam(net.parameters(), lr=2e-3)
-    size, colours = len(image), image.flatten(0, 1)
+    optimizer = torch.optim.Adam(net.parameters(), lr=2e-3)
+    size, colors = len(image), image.flatten(0, 1)
     while True:
-        i = torch.randint(len(colours), (pixels,), generator=generator)
+        i = torch.randint(len(colors), (pixels,), generator=generator)
         x = torch.stack([i % size, i // size], dim=1) / size
-        loss = (mine(net, x, rule=rule, stats=stats).sigmoid() - colours[i]).square().mean()
-        optimiser.zero_grad()
+        loss = (mine(net, x, rule=rule, stats=stats).sigmoid() - colors[i]).square().mean()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         yield loss
 
 

@@ -27,7 +27,7 @@ class RowPerSample(nn.Module):
     def forward(self, points: Tensor, views: Tensor) -> Tensor:
         """Raw outputs [n, 4] at points [n, 3] in the unit cube, seen along views [n, 3]."""
         ray = torch.arange(len(points))  # every sample is a ray of its own
-        return self.field(points.T.contiguous(), self.field.directions(views), ray)
+        return self.field(points.T.contiguous(), self.field.encode_directions(views), ray)
 
 
 def main(argv: list[str] | None = None) -> dict[str, float]:
@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     parser = arguments(lr=1e-2)
     parser.add_argument("--log2-table", type=int, default=15)
     args = parser.parse_args(argv)
-    net = RowPerSample(make_field(FieldConfig(log2_table=args.log2_table), seed=0))
+    net = RowPerSample(make_field(FieldConfig(log2_hashmap_size=args.log2_hashmap_size), seed=0))
     return train({rule: copy.deepcopy(net) for rule in args.rules}, args)
 
 

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from orefield.config import SceneConfig
 from orefield.mining import MiningStats, mine  # MINING 1: the import
-from orefield.scenes import PixelBank, open_scene
+from orefield.scenes import PixelSampler, open_scene
 
 
 class Nerf(nn.Module):
-    """Position and direction of each sample to (log density, colour logits)."""
+    """Position and direction of each sample to (log density, color logits)."""
 
     def __init__(self, width: int = 128, octaves: int = 7) -> None:
         """Four hidden layers of `width`."""
@@ -31,17 +31,17 @@ class Nerf(nn.Module):
             *(nn.Sequential(nn.Linear(*pair), nn.ReLU()) for pair in pairwise(sizes))
         )
         self.density = nn.Linear(width, 1)
-        self.colour = nn.Sequential(nn.Linear(width + 3, width), nn.ReLU(), nn.Linear(width, 3))
+        self.color = nn.Sequential(nn.Linear(width + 3, width), nn.ReLU(), nn.Linear(width, 3))
 
     def forward(self, points: Tensor, views: Tensor) -> Tensor:
         """Raw outputs [n, 4] at points [n, 3] in the unit cube, seen along views [n, 3]."""
         angles = ((2 * points - 1)[:, :, None] * self.scales).flatten(1)
         h = self.trunk(torch.cat([points, angles.sin(), angles.cos()], dim=1))
-        return torch.cat([self.density(h), self.colour(torch.cat([h, views], dim=1))], dim=1)
+        return torch.cat([self.density(h), self.color(torch.cat([h, views], dim=1))], dim=1)
 
 
 def render(network, origins: Tensor, directions: Tensor, jitter: Tensor) -> Tensor:
-    """Colours of rays over white, from one sample in the unit cube per column of the jitter."""
+    """Colors of rays over white, from one sample in the unit cube per column of the jitter."""
     rays, n = jitter.shape
     sides = torch.stack([-origins / directions, (1 - origins) / directions])
     near = sides.amin(0).amax(1, keepdim=True).clamp(min=0)
@@ -54,10 +54,10 @@ def render(network, origins: Tensor, directions: Tensor, jitter: Tensor) -> Tens
     return (weights[..., None] * (raw[..., 1:].sigmoid() - 1)).sum(1) + 1
 
 
-def steps(net: nn.Module, rule: str, stats: MiningStats, bank: PixelBank, args):
+def steps(net: nn.Module, rule: str, stats: MiningStats, bank: PixelSampler, args):
     """One training step after the other."""
     generator = torch.Generator().manual_seed(0)
-    optimiser = torch.optim.Adam(net.parameters(), lr=args.lr, eps=1e-15)
+    optimizer = torch.optim.Adam(net.parameters(), lr=args.lr, eps=1e-15)
     while True:
         rays, rgba, *_ = bank.sample(args.rays, generator)
         jitter = torch.rand(args.rays, args.samples, generator=generator)
@@ -65,18 +65,18 @@ def steps(net: nn.Module, rule: str, stats: MiningStats, bank: PixelBank, args):
         def network(points: Tensor, views: Tensor) -> Tensor:
             return mine(net, points, views, rule=rule, stats=stats)  # MINING 2: net(points, views)
 
-        colour = render(network, rays.origins, rays.directions, jitter)
-        loss = (colour - over_white(rgba)).square().mean()
-        optimiser.zero_grad()
+        color = render(network, rays.origins, rays.directions, jitter)
+        loss = (color - over_white(rgba)).square().mean()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         yield loss
 
 
 def train(nets: dict[str, nn.Module], args: argparse.Namespace) -> dict[str, float]:
     """Train one network per rule, print the table, return each one's test PSNR."""
     scene = open_scene(args.scene, SceneConfig(downscale=args.downscale, max_test_views=2))
-    bank = PixelBank(scene.train)
+    bank = PixelSampler(scene.train)
     stats = {rule: MiningStats() for rule in nets}  # MINING 3: notes what was kept
     arms = {rule: steps(net, rule, stats[rule], bank, args) for rule, net in nets.items()}
     costs = take_turns({rule: arm.__next__ for rule, arm in arms.items()}, args.steps)

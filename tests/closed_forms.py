@@ -9,9 +9,9 @@ from torch import Tensor
 
 @dataclass
 class Ball:
-    """Implements `types.Field`: of one density inside and none outside, coloured by direction."""
+    """Implements `types.Field`: of one density inside and none outside, colored by direction."""
 
-    centre: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    center: tuple[float, float, float] = (0.5, 0.5, 0.5)
     radius: float = 0.25
     sigma: float = 1000.0
 
@@ -40,7 +40,7 @@ class Ball:
     ) -> Float[Tensor, "samples 3"]:
         return codes[ray.long()]
 
-    def learn(
+    def accumulate_grad(
         self,
         positions: Float[Tensor, "3 samples"],
         codes: Float[Tensor, "rays code"],
@@ -51,14 +51,14 @@ class Ball:
         """A closed form has no parameters."""
 
     def density(self, positions: Float[Tensor, "3 points"]) -> Float[Tensor, " points"]:
-        away = positions.T - torch.tensor(self.centre)
+        away = positions.T - torch.tensor(self.center)
         return self.sigma * (away.norm(dim=1) < self.radius).float()
 
     def crossing(
         self, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]
     ) -> tuple[Float[Tensor, " rays"], Float[Tensor, " rays"]]:
         """Distance at which each ray enters the ball, infinite where it misses, and path inside."""
-        away = torch.tensor(self.centre) - origins
+        away = torch.tensor(self.center) - origins
         nearest = (away * directions).sum(1)
         half = (self.radius**2 - (away.square().sum(1) - nearest**2)).clamp(min=0).sqrt()
         return torch.where(half > 0, nearest - half, torch.inf), 2 * half

@@ -60,7 +60,7 @@ def fewer_examples_where_interpreted(request: pytest.FixtureRequest) -> Iterator
 
 @pytest.fixture(autouse=True, scope="session")
 def poisoned_empty() -> Iterator[None]:
-    """Uninitialised float tensors are NaN, so a kernel that skips a row fails loudly."""
+    """Uninitialized float tensors are NaN, so a kernel that skips a row fails loudly."""
 
     def poisoned(real):
         def empty(*args, **options):
@@ -93,7 +93,7 @@ def real_scenes() -> Path:
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The embedded scene `shapes` at 16 x 16 pixels, six training and two test views, on disk."""
-    from orefield.scenes.procedural import write_shapes
+    from orefield.scenes.shapes.procedural import write_shapes
 
     folder = tmp_path_factory.mktemp("scenes") / "tiny"
     write_shapes(folder, 16, 6, 2)
@@ -105,9 +105,11 @@ def tiny_config() -> RunConfig:
     """The smallest run that exercises every part: a step takes a few milliseconds."""
     return RunConfig(
         steps=12,
-        field=FieldConfig(levels=4, log2_table=10, coarsest=4, finest=32, width=16),
+        field=FieldConfig(
+            levels=4, log2_hashmap_size=10, base_resolution=4, max_resolution=32, width=16
+        ),
         sampler=SamplerConfig(resolution=16, steps=64, refresh_every=4, warmup=8),
-        optim=OptimConfig(samples=1024),
+        optim=OptimConfig(target_samples=1024),
     )
 
 

@@ -76,8 +76,13 @@ def corners(test: Callable) -> Callable:
 @st.composite
 def grid_settings(draw: st.DrawFn) -> tuple[int, int, int, int]:
     """For `grid_layout`: up to four levels, the coarse ones dense, the fine ones mostly hashed."""
-    coarsest = draw(st.integers(2, 8))
-    return draw(st.integers(1, 4)), draw(st.integers(6, 11)), coarsest, draw(st.integers(8, 300))
+    base_resolution = draw(st.integers(2, 8))
+    return (
+        draw(st.integers(1, 4)),
+        draw(st.integers(6, 11)),
+        base_resolution,
+        draw(st.integers(8, 300)),
+    )
 
 
 @st.composite

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from orefield.scenes.procedural import write_shapes
+from orefield.scenes.shapes.procedural import write_shapes
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 NERF = ["--downscale", "1", "--rays", "128", "--samples", "24"]
@@ -47,9 +47,9 @@ def test_example_learns_with_and_without_mining_and_holds_less(name, example, sc
 def test_image_example_reads_a_photograph(example, tmp_path):
     image = example("PIL.Image").new("RGB", (20, 10), (255, 0, 51))
     image.save(tmp_path / "red.png")
-    colours = example("fit_image").photo(str(tmp_path / "red.png"), 8)
-    assert colours.shape == (8, 8, 3)
-    torch.testing.assert_close(colours[3, 4], torch.tensor([1.0, 0.0, 0.2]))
+    colors = example("fit_image").photo(str(tmp_path / "red.png"), 8)
+    assert colors.shape == (8, 8, 3)
+    torch.testing.assert_close(colors[3, 4], torch.tensor([1.0, 0.0, 0.2]))
 
 
 def test_held_bytes_count_what_lives_at_the_same_time(example):

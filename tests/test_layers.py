@@ -60,7 +60,7 @@ FILES = {module_name(file): file for file in sorted(PACKAGE.rglob("*.py"))}
 
 
 def room_of(module: str) -> str:
-    """`orefield.ops.cpu.march` -> `ops.cpu`; `orefield.scenes.llff` -> `scenes`."""
+    """`orefield.ops.cpu.march` -> `ops.cpu`; `orefield.scenes.dataparsers.llff` -> `scenes`."""
     inner = module.removeprefix("orefield.")
     two = ".".join(inner.split(".")[:2])
     return two if two in RANK else inner.split(".")[0]

@@ -52,13 +52,13 @@ def trimmed(
 def cut_out(
     image: UInt8[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w"]
 ) -> UInt8[np.ndarray, "h2 w2 4"]:
-    """Straight-alpha RGBA, averaged over SHRINK x SHRINK pixels in premultiplied colour."""
+    """Straight-alpha RGBA, averaged over SHRINK x SHRINK pixels in premultiplied color."""
     weight = trimmed(mask, image).astype(np.float64)
     height, width = weight.shape[0] // SHRINK, weight.shape[1] // SHRINK
     cells = np.concatenate([image * weight[..., None], weight[..., None]], axis=2)
     mean = cells.reshape(height, SHRINK, width, SHRINK, 4).mean(axis=(1, 3))
-    colour = mean[..., :3] / np.maximum(mean[..., 3:], 1e-9)
-    rgba = np.concatenate([colour, 255 * mean[..., 3:]], axis=2)
+    color = mean[..., :3] / np.maximum(mean[..., 3:], 1e-9)
+    rgba = np.concatenate([color, 255 * mean[..., 3:]], axis=2)
     return np.asarray(np.rint(rgba), dtype=np.uint8)
 
 

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
-from orefield import __version__
+from orefield._version import __version__
 from orefield.errors import OrefieldError
 
 COMMANDS = {

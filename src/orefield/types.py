@@ -4,11 +4,15 @@ Lengths are in *scene units*: the scene's box is the unit cube [0, 1]^3, and `Sc
 back to the coordinates of the files. Samples of all rays lie end to end on one axis, `samples`;
 `spans[r] = (first, count)` finds the samples of ray r, in order along the ray. Positions are
 feature-major, `[3, samples]`, because the CPU kernels read whole rows.
+
+Two rays, the first with two samples and the second with one, are
+
+    t = [1.0, 1.5, 2.0]    dt = [0.5, 0.5, 0.5]    ray = [0, 0, 1]    spans = [[0, 2], [2, 1]]
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -29,7 +33,7 @@ class Rays:
     def __len__(self) -> int:
         return self.origins.shape[0]
 
-    def __getitem__(self, part: slice) -> "Rays":
+    def __getitem__(self, part: slice | Tensor) -> "Rays":
         return Rays(self.origins[part], self.directions[part])
 
     def detached(self) -> "Rays":
@@ -43,7 +47,7 @@ class Rays:
 
 @dataclass(frozen=True)
 class PackedSamples:
-    """Where to look: samples of all rays end to end, each the middle of an interval `dt`."""
+    """Samples of all rays end to end, each the middle of an interval of length `dt`."""
 
     positions: Float[Tensor, "3 samples"]
     """Sample positions in the unit cube."""
@@ -59,16 +63,15 @@ class PackedSamples:
     def __len__(self) -> int:
         return self.t.shape[0]
 
-
-def some(samples: PackedSamples, index: Int[Tensor, " chosen"]) -> PackedSamples:
-    """Chosen samples, in the order of `index`; the spans are still those of all."""
-    return PackedSamples(
-        samples.positions.index_select(1, index),
-        samples.t[index],
-        samples.dt[index],
-        samples.ray[index],
-        samples.spans,
-    )
+    def gather(self, index: Int[Tensor, " chosen"]) -> "PackedSamples":
+        """The samples at `index`, in its order; the spans are still those of all."""
+        return PackedSamples(
+            self.positions.index_select(1, index),
+            self.t[index],
+            self.dt[index],
+            self.ray[index],
+            self.spans,
+        )
 
 
 Density = Callable[[Float[Tensor, "3 points"]], Float[Tensor, " points"]]
@@ -77,42 +80,48 @@ Density = Callable[[Float[Tensor, "3 points"]], Float[Tensor, " points"]]
 
 @runtime_checkable
 class Field(Protocol):
-    """What is there: raw colour and density at positions, seen along directions."""
+    """Raw color and density at positions, seen along directions: a `torch.nn.Module`."""
 
-    def directions(self, directions: Float[Tensor, "rays 3"]) -> Float[Tensor, "rays code"]:
-        """Encode unit directions once per ray."""
+    def encode_directions(
+        self, directions: Float[Tensor, "rays 3"]
+    ) -> Float[Tensor, "rays encoded"]:
+        """Encode unit directions, once per ray."""
         ...
 
-    def encode(self, positions: Float[Tensor, "3 samples"]) -> Float[Tensor, "features samples"]:
-        """Features of positions, without those of directions: the first stage of `__call__`."""
+    def encode_positions(
+        self, positions: Float[Tensor, "3 samples"]
+    ) -> Float[Tensor, "features samples"]:
+        """Features of positions in the unit cube: the first stage of `__call__`."""
         ...
 
-    def shape(self, features: Float[Tensor, "features samples"]) -> Float[Tensor, "samples code"]:
-        """From `encode`'s features: the log density, then whatever `shade` needs."""
+    def density_and_geometry(
+        self, features: Float[Tensor, "features samples"]
+    ) -> Float[Tensor, "samples geometry"]:
+        """From `encode_positions`: the log density, then what `color_logits` needs of a place."""
         ...
 
-    def shade(
+    def color_logits(
         self,
-        shape: Float[Tensor, "samples code"],
-        codes: Float[Tensor, "rays directions"],
+        geometry: Float[Tensor, "samples geometry"],
+        encoded_directions: Float[Tensor, "rays encoded"],
         ray: Int[Tensor, " samples"],
     ) -> Float[Tensor, "samples 3"]:
-        """Colour logits from what `shape` returned and what `directions` made of the rays."""
+        """Color logits from `density_and_geometry`'s output and the directions of the rays."""
         ...
 
     def __call__(
         self,
         positions: Float[Tensor, "3 samples"],
-        codes: Float[Tensor, "rays code"],
+        encoded_directions: Float[Tensor, "rays encoded"],
         ray: Int[Tensor, " samples"],
     ) -> Float[Tensor, "samples 4"]:
         """Raw outputs before activation: (log density, red, green, blue logits)."""
         ...
 
-    def learn(
+    def accumulate_grad(
         self,
         positions: Float[Tensor, "3 samples"],
-        codes: Float[Tensor, "rays code"],
+        encoded_directions: Float[Tensor, "rays encoded"],
         ray: Int[Tensor, " samples"],
         grad: Float[Tensor, "samples 4"],
         features: Float[Tensor, "features samples"] | None = None,
@@ -120,8 +129,8 @@ class Field(Protocol):
     ) -> Float[Tensor, "3 samples"] | None:
         """Add to every parameter's `.grad` what `(self(...) * grad).sum().backward()` would.
 
-        `features` are those `encode` gave for these positions and the present parameters. Returns
-        the gradient at the positions where `at_positions` asks for it.
+        `features` are what `encode_positions` gave for these positions and the present parameters.
+        Returns the gradient at the positions where `at_positions` asks for it.
         """
         ...
 
@@ -129,16 +138,33 @@ class Field(Protocol):
         """Density alone, without a graph."""
         ...
 
+    def parameters(self) -> Iterator[torch.nn.Parameter]:
+        """What the optimizer moves."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Every tensor of the field by its name."""
+        ...
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any:
+        """The inverse of `state_dict`."""
+        ...
+
 
 @runtime_checkable
 class Sampler(Protocol):
-    """Decides where along each ray to look."""
+    """Decides where along each ray the field is evaluated: a `torch.nn.Module`."""
 
-    def __call__(self, rays: Rays, generator: torch.Generator | None) -> PackedSamples:
-        """Every sample of a batch of rays; bin centres when no generator is given."""
+    def __call__(
+        self, rays: Rays, generator: torch.Generator | None, training: bool = False
+    ) -> PackedSamples:
+        """Every sample of a batch of rays; bin centers when no generator is given.
+
+        `training` announces that `accumulate_grad` follows for these samples.
+        """
         ...
 
-    def piece(
+    def sample_chunk(
         self,
         rays: Rays,
         first: Int[Tensor, " rays"],
@@ -149,16 +175,27 @@ class Sampler(Protocol):
         ...
 
     def update(self, step: int, density: Density, generator: torch.Generator) -> None:
-        """Learn from the field where matter is."""
+        """Take note of the training step, and of where the field is dense when that is due."""
         ...
 
-    def learn(self, samples: PackedSamples, weights: Float[Tensor, " samples"]) -> None:
-        """Add to the `.grad` of `parameters()`, given the field's weights of this batch's samples.
+    def accumulate_grad(
+        self, samples: PackedSamples, weights: Float[Tensor, " samples"]
+    ) -> Float[Tensor, ""] | None:
+        """Add to the `.grad` of `parameters()`, given the field's weights of the last samples.
 
-        `samples` are what the last call returned. A sampler without parameters does nothing.
+        `samples` are what the last call with `training` returned. Returns the loss, None from a
+        sampler without parameters or in a step in which it learns nothing.
         """
         ...
 
-    def parameters(self) -> list[torch.nn.Parameter]:
-        """What an optimiser moves; empty where the sampler learns otherwise."""
+    def parameters(self) -> Iterator[torch.nn.Parameter]:
+        """What the optimizer moves; none where the sampler learns otherwise."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Every tensor of the sampler by its name."""
+        ...
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any:
+        """The inverse of `state_dict`."""
         ...

@@ -11,7 +11,7 @@ import torch
 from orefield.bench import ops, scene
 from orefield.bench.ops import Budget, bench_ops, copy_bandwidth, header, interleaved
 from orefield.bench.ops_cases import cases
-from orefield.bench.scene import bench_scene
+from orefield.bench.run import bench_scene
 from orefield.cli import main
 from orefield.config import OptimConfig, RunConfig
 from orefield.ops.cpu import composite
@@ -20,7 +20,7 @@ from orefield.scenes import Scene
 CPU = torch.device("cpu")
 QUICK = Budget(seconds=0.001, fewest=1, most=1)
 OPS = {
-    "march", "march_static", "hash_grid", "hash_grid_backward", "composite", "composite_backward",
+    "march", "march_fixed", "hash_grid", "hash_grid_backward", "composite", "volume_rendering_backward",
     "visibility", "compact", "adam",
 }  # fmt: skip
 
@@ -29,7 +29,7 @@ OPS = {
 def config(tiny_config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> RunConfig:
     monkeypatch.setattr(scene, "PROBE", 256)
     monkeypatch.setattr(ops, "_COPY", {"cpu": 2**22})
-    return dataclasses.replace(tiny_config, optim=OptimConfig(samples=512))
+    return dataclasses.replace(tiny_config, optim=OptimConfig(target_samples=512))
 
 
 def test_every_op_agrees_with_its_definition(config: RunConfig) -> None:
@@ -47,7 +47,7 @@ def test_a_wrong_op_is_noticed(config: RunConfig, monkeypatch: pytest.MonkeyPatc
     right = composite.backward
     monkeypatch.setattr(composite, "backward", lambda *inputs: 1.001 * right(*inputs))
     wrong = {row["op"] for row in bench_ops(config, CPU, QUICK) if not row["agrees"]}
-    assert wrong == {"composite_backward"}
+    assert wrong == {"volume_rendering_backward"}
 
 
 def test_inputs_are_of_the_size_of_a_step(config: RunConfig) -> None:
@@ -94,7 +94,7 @@ def test_a_scene_is_measured_by_its_clock(tiny_scene: Scene, config: RunConfig) 
         bench_scene(dataclasses.replace(tiny_scene, test=()), config, ())
 
 
-SMALL = "--field.levels 4 --field.log2-table 10 --optim.samples 512 --device cpu"
+SMALL = "--field.levels 4 --field.log2-table 10 --optim.target_samples 512 --device cpu"
 
 
 def test_the_commands_print_their_result_as_the_last_line(
@@ -106,7 +106,7 @@ def test_the_commands_print_their_result_as_the_last_line(
     last = capsys.readouterr().out.splitlines()[-1]
     assert json.loads(last) == json.loads(out.read_text())
     assert {row["op"] for row in json.loads(last)["ops"]} == OPS
-    grid = "--sampler.resolution 16 --sampler.steps 64 --steps 6 --psnr 5 6"
+    grid = "--sampler.resolution 16 --sampler.steps_per_diagonal 64 --steps 6 --psnr 5 6"
     assert main(["bench", "scene", str(tiny_folder), *grid.split(), *SMALL.split()]) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert result["steps"] == 6

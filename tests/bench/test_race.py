@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from orefield.bench.memory import working_memory
+from orefield.system.memory import working_memory
 from orefield.bench.race import MARKS, race
-from orefield.bench.race_report import markdown, psnr_at, seconds_to, stage_table, summarise
+from orefield.bench.race_report import markdown, psnr_at, seconds_to, stage_table, summarize
 from orefield.cli import main
 from orefield.config import RunConfig
 from orefield.scenes import Scene
-from orefield.train import warm_up
+from orefield.training.trainer import warm_up
 
 
 def arm(rule: str, seed: int, psnr: list[float]) -> dict:
@@ -56,7 +56,7 @@ def test_a_dip_does_not_move_the_first_time_a_quality_was_reached() -> None:
 def test_an_arm_that_copies_plain_twice_as_fast_needs_half_the_time() -> None:
     plain = [arm("plain", seed, [20.0, 22.0, 24.0, 26.0]) for seed in (0, 1)]
     fast = [arm("threshold", seed, [22.0, 26.0, 28.0, 29.0]) for seed in (0, 1)]
-    rows = summarise([*plain, *fast], 40.0)
+    rows = summarize([*plain, *fast], 40.0)
     assert rows["threshold"]["seconds_to_plain"]["1.0"] == pytest.approx(20)
     assert rows["plain"]["seconds_to_plain"]["1.0"] == pytest.approx(40)
     assert rows["plain"]["psnr"]["1.0"] == {"mean": 26.0, "min": 26.0, "max": 26.0}
@@ -68,7 +68,7 @@ def test_an_arm_that_copies_plain_twice_as_fast_needs_half_the_time() -> None:
 def test_an_arm_that_misses_plains_quality_on_one_seed_has_no_time() -> None:
     plain = [arm("plain", seed, CURVE) for seed in (0, 1)]
     slow = [arm("hsm", 0, CURVE), arm("hsm", 1, [v - 1 for v in CURVE])]
-    assert summarise([*plain, *slow], 40.0)["hsm"]["seconds_to_plain"]["1.0"] is None
+    assert summarize([*plain, *slow], 40.0)["hsm"]["seconds_to_plain"]["1.0"] is None
 
 
 def test_working_memory_sees_a_block_that_is_gone_at_the_end() -> None:
@@ -108,8 +108,8 @@ def test_the_command_writes_table_plot_and_json_into_a_new_folder(
     tiny_folder: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "deep" / "race"
-    flags = "--seconds 0.3 --seeds 2 --slice-seconds 0.1 --arms plain threshold --optim.samples 512"
-    small = "--field.levels 4 --field.log2-table 10 --sampler.resolution 16 --sampler.steps 64"
+    flags = "--seconds 0.3 --seeds 2 --slice-seconds 0.1 --arms plain threshold --optim.target_samples 512"
+    small = "--field.levels 4 --field.log2-table 10 --sampler.resolution 16 --sampler.steps_per_diagonal 64"
     assert main(["race", str(tiny_folder), "--out", str(out), *flags.split(), *small.split()]) == 0
     result = json.loads((out / "race.json").read_text())
     assert {(one["arm"], one["seed"]) for one in result["arms"]} == {

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from orefield.config import MiningConfig
 from orefield.errors import OrefieldError
-from orefield.fields.frequency import FrequencyField
+from orefield.fields.mlp import FrequencyField
 from orefield.mining import MiningStats, hardness, mine, select
 
 KEEP_ALL = [
@@ -26,8 +26,8 @@ KEEP_ALL = [
 EVERYTHING = KEEP_ALL[0]
 
 
-class Normalised(nn.Module):
-    """Layer normalisation, a residual, a tied weight, a frozen one, an unused one; 3-d output."""
+class Normalized(nn.Module):
+    """Layer normalization, a residual, a tied weight, a frozen one, an unused one; 3-d output."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,10 +49,10 @@ class TwoHeads(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.density = nn.Linear(3, 1)
-        self.colour = nn.Sequential(nn.Linear(5, 8), nn.SiLU(), nn.Linear(8, 3))
+        self.color = nn.Sequential(nn.Linear(5, 8), nn.SiLU(), nn.Linear(8, 3))
 
     def forward(self, x: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
-        return self.density(x).squeeze(1), self.colour(torch.cat([x, d], dim=1))
+        return self.density(x).squeeze(1), self.color(torch.cat([x, d], dim=1))
 
 
 class Frequency(nn.Module):
@@ -64,14 +64,14 @@ class Frequency(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         ray = torch.arange(len(x))
-        return self.field(x.T, self.field.directions(F.normalize(x, dim=1)), ray)
+        return self.field(x.T, self.field.encode_directions(F.normalize(x, dim=1)), ray)
 
 
 def mlp() -> nn.Module:
     return nn.Sequential(nn.Linear(3, 16), nn.ReLU(), nn.Linear(16, 4))
 
 
-ARCHITECTURES = {"mlp": mlp, "normalised": Normalised, "two heads": TwoHeads, "nerf": Frequency}
+ARCHITECTURES = {"mlp": mlp, "normalized": Normalized, "two heads": TwoHeads, "nerf": Frequency}
 
 
 def build(name: str, samples: int = 40) -> tuple[nn.Module, list[Tensor]]:
@@ -255,19 +255,19 @@ def test_plain_use_after_mining_in_one_autocast_region_keeps_its_gradient():
 def test_gradient_scaler_does_not_change_the_selection_and_skips_overflows():
     module, (x,) = build("mlp")
     plain = gradients(module, [], loss_of(mine(module, x)))
-    optimiser = torch.optim.SGD(module.parameters(), lr=0.1)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
     scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
-    optimiser.zero_grad()
+    optimizer.zero_grad()
     scaler.scale(loss_of(mine(module, x))).backward()
-    scaler.unscale_(optimiser)
+    scaler.unscale_(optimizer)
     same([p.grad for p in module.parameters()], plain, rtol=1e-12, atol=0)
 
     before = [p.clone() for p in module.parameters()]
     scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
-    optimiser.zero_grad()
+    optimizer.zero_grad()
     blown_up = mine(module, x)[0].sum() * math.inf + mine(module, x)[1:].sum()
     scaler.scale(blown_up).backward()
-    scaler.step(optimiser)
+    scaler.step(optimizer)
     scaler.update()
     assert scaler.get_scale() == 512.0
     same(list(module.parameters()), before)
@@ -438,7 +438,7 @@ def test_compiled_module_runs_compiled_both_times():
 def test_importing_it_needs_neither_numba_nor_the_trainer():
     script = (
         "import sys; from orefield.mining import mine; import orefield;"
-        "bad = {'numba', 'orefield.train', 'orefield.scenes', 'PIL'} & set(sys.modules);"
+        "bad = {'numba', 'orefield.training.trainer', 'orefield.scenes', 'PIL'} & set(sys.modules);"
         "sys.exit(', '.join(bad) or 0)"
     )
     done = subprocess.run(

@@ -13,7 +13,7 @@ from orefield.config import MiningConfig
 from orefield.mining import Budget, effective_sample_size, hardness, imbalance, paper_budget, select
 from orefield.mining.rules import hsm, poisson_probability
 
-BY_HARDNESS = ["hsm", "chance", "threshold", "topk", "poisson"]
+BY_HARDNESS = ["hsm", "importance", "threshold", "topk", "poisson"]
 ALL_RULES = ["plain", "pruned", *BY_HARDNESS, "uniform"]
 
 
@@ -28,7 +28,7 @@ def long_tailed(samples: int, seed: int = 0) -> torch.Tensor:
 
 
 def brute_imbalance(g: torch.Tensor) -> float:
-    """tau as the paper writes it, with g normalised."""
+    """tau as the paper writes it, with g normalized."""
     g = g.double() / g.double().sum()
     return float((1 - (g - 1 / len(g)).square().sum() / g.square().sum()) ** -0.5)
 
@@ -127,14 +127,14 @@ def test_chance_keeps_each_sample_as_often_as_its_hardness_says(sure):
     draws, often = 400, torch.zeros(500)
     generator = seeded(1)
     for _ in range(draws):
-        kept = select(MiningConfig(rule="chance", sure=sure), g, None, generator)[0].kept
+        kept = select(MiningConfig(rule="importance", sure=sure), g, None, generator)[0].kept
         often[kept] += 1
     assert (often[p == 1] == draws).all()
     deviation = (draws * p * (1 - p)).sqrt()
     assert ((often - draws * p).abs() <= 5 * deviation + 1).all()
 
 
-@pytest.mark.parametrize("rule", ["threshold", "chance"])
+@pytest.mark.parametrize("rule", ["threshold", "importance"])
 def test_samples_left_out_for_lack_of_hardness_count_in_the_mean(rule):
     g = long_tailed(500)
     padded = torch.cat([g, torch.zeros(1500)])

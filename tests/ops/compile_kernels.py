@@ -66,16 +66,16 @@ def launch_everything(samples: int, rays: int) -> None:
     hash_grid.forward(table.half(), points, layout, torch.float32)
     features = torch.zeros(samples, layout.features).bfloat16()
     hash_grid.backward(features.T, points, layout, table)
-    hash_grid_positions.positions_backward(features.T, table, points, layout)
+    hash_grid_positions.hash_grid_positions_backward(features.T, table, points, layout)
     constants = torch.ones(2), 0.9, 0.99, 1e-15
-    adam.adam_rows(table, table, table, table, None, *constants)
-    adam.adam_rows(table, table, table, table, table.half(), *constants)
+    adam.sparse_adam(table, table, table, table, None, *constants)
+    adam.sparse_adam(table, table, table, table, table.half(), *constants)
     select.compact(t > 0, samples)
     bundle = Rays(three, three)
     for levels in (1, 3):
         grid = Grid(torch.zeros(levels, 4, 4, 4).byte(), 0.1, 0.0, 0.1)
         march.march(bundle, one, one, grid, one, spans[:, 0], 7)
-        march.march_static(bundle, one, one, grid, one, samples)
+        march.march_fixed(bundle, one, one, grid, one, samples)
 
 
 def main() -> None:

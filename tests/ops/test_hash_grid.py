@@ -27,7 +27,7 @@ def random_table(layout: GridLayout, seed: int) -> torch.Tensor:
 
 
 def close(one: torch.Tensor, other: torch.Tensor, layout: GridLayout, terms: int = 1) -> None:
-    """A position in units of cells, up to the finest resolution r, errs by r eps, and so does a
+    """A position in units of cells, up to the max_resolution resolution r, errs by r eps, and so does a
     weight; a feature or a gradient sums 8 of them, or so many terms, times values below 6."""
     error = 6 * 8 * EPS * max(layout.resolution) * max(terms, 1) ** 0.5
     torch.testing.assert_close(one, other, rtol=0, atol=error)

@@ -6,7 +6,7 @@ from hypothesis import given
 
 from orefield.ops.hash_grid import definition as hash_grid
 from orefield.ops.hash_grid import grid_layout
-from orefield.ops.hash_grid_positions import positions_backward
+from orefield.ops.hash_grid_positions import hash_grid_positions_backward
 from strategies import SEEDS, seeded
 from twins import MANY, TWINS, run
 
@@ -24,15 +24,15 @@ def case(n: int, seed: int) -> tuple[torch.Tensor, ...]:
 @given(SEEDS)
 def test_twin_is_the_definition(twin, seed):
     grad, table, positions = case(MANY, seed)
-    want = run("definition", positions_backward, grad, table, positions, LAYOUT)
-    got = run(twin, positions_backward, grad, table, positions, LAYOUT)
+    want = run("definition", hash_grid_positions_backward, grad, table, positions, LAYOUT)
+    got = run(twin, hash_grid_positions_backward, grad, table, positions, LAYOUT)
     torch.testing.assert_close(got, want, rtol=1e-3, atol=1e-3)
 
 
 def test_it_is_the_slope_of_the_features():
     """Finite differences in float64, away from the faces of cells, where there is a kink."""
     grad, table, positions = (x.double() for x in case(200, 1))
-    found = run("definition", positions_backward, grad, table, positions, LAYOUT)
+    found = run("definition", hash_grid_positions_backward, grad, table, positions, LAYOUT)
     step = 1e-7
     for axis in range(3):
         moved = torch.zeros(3, 1, dtype=torch.float64)
@@ -47,12 +47,12 @@ def test_gradients_may_come_sample_major(twin):
     """As a matrix product's backward pass leaves them; one sample, and a block's end."""
     for n in (1, 127, 128, 129):
         grad, table, positions = case(n, 3)
-        want = run("definition", positions_backward, grad, table, positions, LAYOUT)
+        want = run("definition", hash_grid_positions_backward, grad, table, positions, LAYOUT)
         turned = grad.T.contiguous().T
-        got = run(twin, positions_backward, turned, table, positions, LAYOUT)
+        got = run(twin, hash_grid_positions_backward, turned, table, positions, LAYOUT)
         torch.testing.assert_close(got, want, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("twin", TWINS)
 def test_no_samples_have_no_gradient(twin):
-    assert run(twin, positions_backward, *case(0, 0), LAYOUT).shape == (3, 0)
+    assert run(twin, hash_grid_positions_backward, *case(0, 0), LAYOUT).shape == (3, 0)

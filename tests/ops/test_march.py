@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orefield.ops.backend import using
-from orefield.ops.contract import expand
+from orefield.ops.contraction import expand
 from orefield.ops.march import (
     ENDED,
     FARTHEST,
@@ -84,7 +84,7 @@ def test_so_does_the_triton_twin(twin, each, grid, dt, near, seed, limit):
 @pytest.mark.parametrize("capacity", [1, 40, 5000])
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 def test_the_triton_twin_fills_buffers_of_fixed_size(capacity, share):
-    from orefield.ops.gpu.march import march_static
+    from orefield.ops.gpu.march import march_fixed
 
     rays = few_rays(1, 1)
     grid = Grid(clearance(torch.rand(1, 5, 5, 5, generator=seeded(2)) < share), 0.1)
@@ -92,7 +92,7 @@ def test_the_triton_twin_fills_buffers_of_fixed_size(capacity, share):
     want, _ = run("definition", march, rays, grid, jitter)
     inputs = rays, *span_in_steps(rays, grid), grid, jitter, capacity
     with using("gpu"):
-        samples, total = moved(march_static(*moved(inputs, place("gpu"))), "cpu")
+        samples, total = moved(march_fixed(*moved(inputs, place("gpu"))), "cpu")
     kept = min(len(want), capacity)
     assert int(total) == len(want)
     assert len(samples) == capacity
@@ -223,8 +223,8 @@ def cascades(levels: int, seed: int, share: float = 0.2) -> torch.Tensor:
 
 @settings(max_examples=60)
 @given(rays(), LEVELS, CONES, SEEDS, st.sampled_from([0.02, 0.3]), st.sampled_from([4, 1000]))
-def test_twin_and_definition_agree_among_surroundings(rays, levels, cone, seed, dt, limit):
-    grid = Grid(clearance(cascades(levels, seed)), dt, 0.1, cone)
+def test_twin_and_definition_agree_among_surroundings(rays, levels, cone_angle, seed, dt, limit):
+    grid = Grid(clearance(cascades(levels, seed)), dt, 0.1, cone_angle)
     jitter = torch.rand(len(rays), generator=seeded(seed))
     want, want_following = run("definition", march, rays, grid, jitter, None, limit)
     got, following = run("cpu", march, rays, grid, jitter, None, limit)
@@ -245,10 +245,10 @@ def test_the_triton_twin_agrees_among_surroundings(twin, levels):
     assert torch.equal(following, want_following)
 
 
-@given(rays=rays(), levels=LEVELS, cone=CONES, seed=SEEDS)
-def test_samples_among_surroundings_lie_where_they_should(rays, levels, cone, seed):
+@given(rays=rays(), levels=LEVELS, cone_angle=CONES, seed=SEEDS)
+def test_samples_among_surroundings_lie_where_they_should(rays, levels, cone_angle, seed):
     occupied = cascades(levels, seed)
-    grid = Grid(clearance(occupied), 0.1, 0.3, cone)
+    grid = Grid(clearance(occupied), 0.1, 0.3, cone_angle)
     samples, _ = run("cpu", march, rays, grid)
     ray = samples.ray.long()
     points = rays.origins[ray] + samples.t[:, None] * rays.directions[ray]
@@ -256,13 +256,13 @@ def test_samples_among_surroundings_lie_where_they_should(rays, levels, cone, se
         expand(samples.positions.double()).T, points.double(), atol=1e-3, rtol=1e-3
     )
     away = (points - 0.5).abs().amax(1)
-    assert (away <= grid.extent / 2 + 1e-4).all()
+    assert (away <= grid.background_extent / 2 + 1e-4).all()
     level = torch.log2((2 * away).clamp(min=1)).ceil().long()
     cell = ((points - 0.5) / 2.0 ** level[:, None] + 0.5).mul(8)
     sure = (cell - cell.round()).abs().amin(1) > 1e-3  # else rounding decides
     x, y, z = cell.long().clamp(0, 7).unbind(1)
     assert occupied[level, x, y, z][sure].all()
-    if cone:
+    if cone_angle:
         assert (samples.dt <= (cone * samples.t).clamp(min=0.1) * (1 + 1e-5)).all()
         assert (samples.dt >= cone * samples.t / 2 * (1 - 1e-5)).all()
     else:
@@ -295,7 +295,7 @@ def test_fog_everywhere_dims_light_as_its_thickness_says(twin):
     rays = few_rays(20, 5)
     with using(twin):
         samples, _ = march(rays, grid)
-    entry, leave = entry_and_exit(rays, grid.near, grid.extent)
+    entry, leave = entry_and_exit(rays, grid.near, grid.background_extent)
     crossed = torch.zeros(len(rays)).index_add(0, samples.ray.long(), samples.dt)
     want = (leave - entry).clamp(min=0)
     # Half a step at either end, and as much at each doubling.

@@ -4,15 +4,17 @@ import pytest
 import torch
 
 from orefield.config import ProposalConfig
-from orefield.ops.composite import composite_backward, composite_forward
-from orefield.ops.contract import expand
+from orefield.ops.volume_rendering import volume_rendering_backward, volume_rendering_forward
+from orefield.ops.contraction import expand
 from orefield.ops.march import ENDED, entry_and_exit
 from orefield.samplers import ProposalSampler
 from orefield.samplers.proposal import ENDLESS, distance, spacing
 from orefield.types import PackedSamples, Rays
 from strategies import seeded
 
-CONFIG = ProposalConfig(first=24, second=16, last=12, log2_table=10, finest=64, anneal=40)
+CONFIG = ProposalConfig(
+    first=24, second=16, last=12, log2_hashmap_size=10, max_resolution=64, anneal=40
+)
 
 
 def bundle(n: int, seed: int = 0) -> Rays:
@@ -29,13 +31,13 @@ def test_spacing_and_distance_are_inverse_and_smooth():
     assert slope.tolist() == pytest.approx([0.5, 0.5, 0.5], abs=2e-3)
 
 
-@pytest.mark.parametrize("extent", [1, 8])
+@pytest.mark.parametrize("background_extent", [1, 8])
 @pytest.mark.parametrize("seed", [None, 3])
-def test_samples_lie_in_order_between_entry_and_exit(extent, seed):
+def test_samples_lie_in_order_between_entry_and_exit(background_extent, seed):
     rays = bundle(30)
-    sampler = ProposalSampler(CONFIG, 0.2, extent)
+    sampler = ProposalSampler(CONFIG, 0.2, background_extent)
     samples = sampler(rays, None if seed is None else seeded(seed))
-    entry, leave = entry_and_exit(rays, 0.2, extent)
+    entry, leave = entry_and_exit(rays, 0.2, background_extent)
     t = samples.t.view(30, CONFIG.last)
     assert (t.diff(dim=1) > 0).all()
     assert (t >= entry[:, None] - 1e-5).all()
@@ -44,7 +46,9 @@ def test_samples_lie_in_order_between_entry_and_exit(extent, seed):
     places = (
         rays.origins[samples.ray.long()] + samples.t[:, None] * rays.directions[samples.ray.long()]
     )
-    where = samples.positions if extent == 1 else expand(samples.positions.double()).float()
+    where = (
+        samples.positions if background_extent == 1 else expand(samples.positions.double()).float()
+    )
     torch.testing.assert_close(where.T, places, rtol=1e-3, atol=1e-3)
 
 
@@ -59,16 +63,18 @@ def test_rays_that_miss_have_no_samples():
 
 def test_the_last_interval_ends_nowhere_among_surroundings_and_its_numbers_are_fine():
     rays = bundle(6)
-    inside, around = (ProposalSampler(CONFIG, 0.0, extent)(rays, None) for extent in (1, 4))
+    inside, around = (
+        ProposalSampler(CONFIG, 0.0, background_extent)(rays, None) for background_extent in (1, 4)
+    )
     assert (around.dt.view(6, -1)[:, -1] == ENDLESS).all()
     assert (around.dt.view(6, -1)[:, :-1] < 10).all()
     assert (inside.dt < 1).all()
     for loud in (-8.0, 0.0, 14.0):
         raw = torch.full((len(around), 4), loud)
-        pixels, tape = composite_forward(raw, around.t, around.dt, around.spans)
+        pixels, tape = volume_rendering_forward(raw, around.t, around.dt, around.spans)
         assert pixels.opacity.tolist() == pytest.approx([1.0] * 6)
         ones = torch.ones(6, 3)
-        grad = composite_backward(tape, raw, around.t, around.spans, ones, ones[:, 0])
+        grad = volume_rendering_backward(tape, raw, around.t, around.spans, ones, ones[:, 0])
         assert torch.isfinite(grad).all()
 
 
@@ -77,7 +83,7 @@ def shell_weights(samples: PackedSamples, places: torch.Tensor) -> torch.Tensor:
     inside = (places - 0.5).norm(dim=1) < 0.2
     raw = torch.zeros(len(samples), 4)
     raw[:, 0] = torch.where(inside, 5.0, -9.0)
-    return composite_forward(raw, samples.t, samples.dt, samples.spans)[0].weights
+    return volume_rendering_forward(raw, samples.t, samples.dt, samples.spans)[0].weights
 
 
 def test_samples_gather_where_the_field_says_that_weight_is():
@@ -95,36 +101,38 @@ def test_samples_gather_where_the_field_says_that_weight_is():
     for step in range(150):
         sampler.update(step, lambda p: p[0], seeded(step))
         samples = sampler(bundle(128, step), seeded(step))
-        sampler.learn(samples, shell_weights(samples, samples.positions.T))
+        sampler.accumulate_grad(samples, shell_weights(samples, samples.positions.T))
         adam.step()
         adam.zero_grad()
     assert near_the_surface(999) < 0.5 * before
 
 
 def test_networks_learn_in_every_first_step_and_then_now_and_then():
-    config = ProposalConfig(first=8, second=6, last=4, log2_table=8, warmup=3, learn_every=5)
-    sampler, learnt = ProposalSampler(config, 0.0), []
+    config = ProposalConfig(
+        first=8, second=6, last=4, log2_hashmap_size=8, warmup=3, update_every=5
+    )
+    sampler, learned = ProposalSampler(config, 0.0), []
     for step in range(12):
         sampler.update(step, lambda p: p[0], seeded(step))
         samples = sampler(bundle(4, step), seeded(step))
-        sampler.learn(samples, torch.ones(len(samples)) / 4)
-        learnt.append(any(p.grad is not None for p in sampler.parameters()))
+        sampler.accumulate_grad(samples, torch.ones(len(samples)) / 4)
+        learned.append(any(p.grad is not None for p in sampler.parameters()))
         for p in sampler.parameters():
             p.grad = None
-    assert [step for step in range(12) if learnt[step]] == [0, 1, 2, 5, 10]
+    assert [step for step in range(12) if learned[step]] == [0, 1, 2, 5, 10]
 
 
 def test_a_look_without_learning_leaves_nothing_behind():
     sampler = ProposalSampler(CONFIG, 0.0)
     samples = sampler(bundle(3), None)
     assert sampler.pending is None
-    sampler.learn(samples, torch.ones(len(samples)))
+    sampler.accumulate_grad(samples, torch.ones(len(samples)))
     assert all(p.grad is None for p in sampler.parameters())
 
 
 def test_a_piece_is_everything():
     sampler, rays = ProposalSampler(CONFIG, 0.0), bundle(5)
-    piece, following = sampler.piece(rays, torch.zeros(5, dtype=torch.int32), 3)
+    piece, following = sampler.sample_chunk(rays, torch.zeros(5, dtype=torch.int32), 3)
     assert (following == ENDED).all()
     assert torch.equal(piece.t, sampler(rays, None).t)
 
@@ -143,6 +151,6 @@ def test_state_survives_a_round_trip_and_another_size_is_refused():
     other.restore({name: value.clone() for name, value in one.state().items()})
     assert other.step == 17
     assert torch.equal(one(bundle(3), None).t, other(bundle(3), None).t)
-    small = ProposalSampler(ProposalConfig(log2_table=8), 0.0)
+    small = ProposalSampler(ProposalConfig(log2_hashmap_size=8), 0.0)
     with pytest.raises(ValueError, match="sampler state"):
         other.restore(small.state())

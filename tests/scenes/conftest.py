@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from reading import quaternion
 
-from orefield.scenes.blender import write_blender
+from orefield.scenes.dataparsers.blender import write_blender
 
 ANGLE = 0.7
 
@@ -39,8 +39,8 @@ def capture() -> Capture:
         backward /= backward.norm()
         right = torch.tensor([-math.sin(turn), math.cos(turn), 0.0], dtype=torch.float64)
         up = torch.linalg.cross(backward, right)
-        centre = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64) + 4 * backward
-        upper = torch.stack((right, up, backward, centre), dim=1)
+        center = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64) + 4 * backward
+        upper = torch.stack((right, up, backward, center), dim=1)
         poses.append(torch.cat((upper, upper.new_tensor([[0.0, 0.0, 0.0, 1.0]]))))
     generator = torch.Generator().manual_seed(1)
     images = torch.randint(0, 256, (9, 10, 12, 4), generator=generator, dtype=torch.uint8)
@@ -78,9 +78,9 @@ def llff(tmp_path, capture) -> Path:
     rows = []
     for i, (image, pose) in enumerate(zip(capture.images, capture.poses, strict=True)):
         Image.fromarray(image.numpy()).save(folder / f"images_8/{i}.png")
-        right, up, backward, centre = pose[:3].unbind(1)
+        right, up, backward, center = pose[:3].unbind(1)
         sizes = torch.tensor([80.0, 96.0, 8 * capture.focal], dtype=torch.float64)
-        matrix = torch.stack((-up, right, backward, centre, sizes), dim=1)
+        matrix = torch.stack((-up, right, backward, center, sizes), dim=1)
         rows.append(np.concatenate((matrix.reshape(-1).numpy(), [3.0, 5.0])))
     np.save(folder / "poses_bounds.npy", np.stack(rows))
     return folder

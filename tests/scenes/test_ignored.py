@@ -10,8 +10,8 @@ from reading import PLAIN
 
 from orefield.cameras import Camera
 from orefield.config import RunConfig, SceneConfig
-from orefield.evaluate import PixelProbe, protocol, score_view, truth_over
-from orefield.metrics import psnr, ssim
+from orefield.evaluation.views import PixelProbe, protocol, score_view, truth_over
+from orefield.evaluation.metrics import psnr, ssim
 from orefield.scenes import View, open_scene
 from orefield.types import SceneError
 

@@ -6,7 +6,7 @@ from PIL import Image
 from orefield.scenes.images import image_size, read_image
 from orefield.types import SceneError
 
-COLOURS = np.random.default_rng(0).integers(0, 256, (6, 8, 4), dtype=np.uint8)
+COLORS = np.random.default_rng(0).integers(0, 256, (6, 8, 4), dtype=np.uint8)
 
 
 def saved(path, array, **options):
@@ -15,20 +15,20 @@ def saved(path, array, **options):
 
 
 def test_every_kind_of_png_becomes_rgba(tmp_path):
-    grey = COLOURS[:, :, 0]
-    opaque = np.full_like(grey, 255)
-    as_rgba = np.stack((grey, grey, grey, opaque), axis=2)
-    fine = grey.astype(np.uint16) * 256 + 77  # 16 bits; the upper 8 are the picture
-    palette = Image.fromarray(COLOURS[:, :, :3]).quantize(16)
+    gray = COLORS[:, :, 0]
+    opaque = np.full_like(gray, 255)
+    as_rgba = np.stack((gray, gray, gray, opaque), axis=2)
+    fine = gray.astype(np.uint16) * 256 + 77  # 16 bits; the upper 8 are the picture
+    palette = Image.fromarray(COLORS[:, :, :3]).quantize(16)
     palette.save(tmp_path / "palette.png")
     palette.save(tmp_path / "clear.png", transparency=3)
     cases = {
-        "rgb": (COLOURS[:, :, :3], np.dstack((COLOURS[:, :, :3], opaque))),
-        "rgba": (COLOURS, COLOURS),
-        "grey": (grey, as_rgba),
-        "grey alpha": (COLOURS[:, :, :2], COLOURS[:, :, [0, 0, 0, 1]]),
+        "rgb": (COLORS[:, :, :3], np.dstack((COLORS[:, :, :3], opaque))),
+        "rgba": (COLORS, COLORS),
+        "gray": (gray, as_rgba),
+        "gray alpha": (COLORS[:, :, :2], COLORS[:, :, [0, 0, 0, 1]]),
         "16 bits": (fine, as_rgba),
-        "1 bit": (grey > 128, np.where((grey > 128)[:, :, None], 255, 0) | [0, 0, 0, 255]),
+        "1 bit": (gray > 128, np.where((gray > 128)[:, :, None], 255, 0) | [0, 0, 0, 255]),
     }
     for name, (array, expected) in cases.items():
         read = read_image(saved(tmp_path / f"{name}.png", array))
@@ -64,7 +64,7 @@ def test_photographs_are_turned_upright(tmp_path, ending):
 @pytest.mark.parametrize("downscale", [2, 3, 4])
 def test_downscaling_averages_what_one_would_see(tmp_path, downscale):
     """Over any background, a small pixel is the mean of the large pixels it replaces."""
-    path = saved(tmp_path / "x.png", COLOURS)
+    path = saved(tmp_path / "x.png", COLORS)
 
     def over(image, background):
         rgba = image.double() / 255
@@ -83,11 +83,11 @@ def test_downscaling_averages_what_one_would_see(tmp_path, downscale):
 
 
 def test_masks_multiply_alpha_and_are_averaged_with_it(tmp_path):
-    path = saved(tmp_path / "x.png", COLOURS[:, :, :3])
+    path = saved(tmp_path / "x.png", COLORS[:, :, :3])
     mask = np.zeros((6, 8), np.uint8)
     mask[:, 1:] = 255
     masked = read_image(path, saved(tmp_path / "m.png", mask), downscale=2)
     assert masked[:, 0, 3].tolist() == [128, 128, 128]
     assert (masked[:, 1:, 3] == 255).all()
-    visible = COLOURS[:, 1, :3].reshape(3, 2, 3).mean(1)  # the hidden column lends no colour
+    visible = COLORS[:, 1, :3].reshape(3, 2, 3).mean(1)  # the hidden column lends no color
     np.testing.assert_allclose(masked[:, 0, :3].numpy(), visible, atol=2)

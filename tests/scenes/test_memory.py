@@ -8,10 +8,10 @@ import torch
 
 from orefield.cameras import Camera
 from orefield.config import SceneConfig
-from orefield.machine import CONTROL_GROUPS, available_bytes
+from orefield.system.memory import CONTROL_GROUPS, available_bytes
 from orefield.scenes import SceneWarning, memory, open_scene
 from orefield.scenes.memory import check_memory
-from orefield.scenes.shots import Shot
+from orefield.scenes.dataparsers.parsed_scene import Frame
 from orefield.types import SceneError
 
 HUGE = Camera(20_000, 10_000, 1e4, 1e4, 1e4, 5e3)  # 0.75 GiB as RGBA
@@ -19,7 +19,7 @@ HUGE = Camera(20_000, 10_000, 1e4, 1e4, 1e4, 5e3)  # 0.75 GiB as RGBA
 
 def shots(count):
     pose = torch.eye(4, dtype=torch.float64)[:3]
-    return [Shot(f"{i}", Path(f"scene/{i}.png"), None, HUGE, pose) for i in range(count)]
+    return [Frame(f"{i}", Path(f"scene/{i}.png"), None, HUGE, pose) for i in range(count)]
 
 
 def test_it_is_said_once_when_it_is_much_and_refused_when_it_is_too_much(monkeypatch):
@@ -44,7 +44,7 @@ def test_it_is_said_once_when_it_is_much_and_refused_when_it_is_too_much(monkeyp
 def test_nothing_is_read_that_does_not_fit(blender, monkeypatch):
     monkeypatch.setattr(memory, "WORTH_SAYING", 100)
     monkeypatch.setattr(memory, "available_bytes", lambda: 1000)
-    monkeypatch.setattr("orefield.scenes.open.read_photographs", None)
+    monkeypatch.setattr("orefield.scenes.load.read_photographs", None)
     with pytest.raises(SceneError, match=r"--scene\.max-images"):
         open_scene(blender, SceneConfig())
 

@@ -9,7 +9,7 @@ from reading import quaternion
 
 from orefield.cameras import project
 from orefield.config import SceneConfig
-from orefield.scenes import PixelBank, SceneWarning, open_scene
+from orefield.scenes import PixelSampler, SceneWarning, open_scene
 
 
 @pytest.fixture
@@ -19,8 +19,8 @@ def lego(real_scenes):
 
 def on_object(view, points):
     """Which points, in scene units, lie in this view's picture on a pixel with alpha."""
-    rotation, centre = view.pose[:, :3], view.pose[:, 3]
-    pixels = project(view.camera, (points - centre) @ rotation).nan_to_num(-1).floor().long()
+    rotation, center = view.pose[:, :3], view.pose[:, 3]
+    pixels = project(view.camera, (points - center) @ rotation).nan_to_num(-1).floor().long()
     width, height = view.camera.width, view.camera.height
     x, y = pixels[:, 0].clamp(0, width - 1), pixels[:, 1].clamp(0, height - 1)
     return (pixels[:, 0] == x) & (pixels[:, 1] == y) & (view.image[y, x, 3] > 0)
@@ -33,8 +33,8 @@ def test_lego_has_its_official_split_alpha_and_customary_box(lego):
     assert (view.image[:, :, 3] == 0).any()
     assert (view.image[:, :, 3] == 255).any()
     assert float(lego.to_world[0, 0]) / 2 == pytest.approx(1.5, rel=0.05)
-    centre = lego.to_world @ torch.tensor([0.5, 0.5, 0.5, 1.0])
-    torch.testing.assert_close(centre[:3], torch.zeros(3), atol=1e-3, rtol=0)
+    center = lego.to_world @ torch.tensor([0.5, 0.5, 0.5, 1.0])
+    torch.testing.assert_close(center[:3], torch.zeros(3), atol=1e-3, rtol=0)
 
 
 def test_the_whole_lego_model_lies_inside_the_box(lego):
@@ -57,9 +57,9 @@ def test_the_fox_names_its_missing_images_and_its_box_holds_the_cameras(
     assert (len(scene.train), len(scene.test)) == (43, 7)
     camera = scene.train[0].camera
     assert (camera.width, camera.height, camera.distorted) == (135, 240, True)
-    centres = torch.stack([view.pose[:, 3] for view in scene.train])
-    assert (centres > 0).all()
-    assert (centres < 1).all()
+    centers = torch.stack([view.pose[:, 3] for view in scene.train])
+    assert (centers > 0).all()
+    assert (centers < 1).all()
     focus = torch.full((1, 3), 0.5)
     for view in scene.train:  # all look at the middle of the box
         pixel = project(view.camera, (focus - view.pose[:, 3]) @ view.pose[:, :3])[0]
@@ -67,7 +67,7 @@ def test_the_fox_names_its_missing_images_and_its_box_holds_the_cameras(
         assert pixel[0] < 135
         assert pixel[1] < 240
     # The cameras stand well outside what is cut off in front of each.
-    assert 0.02 < scene.near < (centres - focus).norm(dim=1).min() / 2
+    assert 0.02 < scene.near < (centers - focus).norm(dim=1).min() / 2
 
 
 def test_fern_is_boxed_between_its_bounds(real_scenes):
@@ -91,16 +91,16 @@ def test_mary_rose_has_its_masks_as_alpha(real_scenes):
     for view in scene.train + scene.test:
         assert view.image.shape == (108, 108, 4)
         assert 0.2 < (view.image[:, :, 3] > 127).float().mean() < 0.9
-    assert len(PixelBank(scene.train)) == 60 * 108 * 108
+    assert len(PixelSampler(scene.train)) == 60 * 108 * 108
 
 
 def test_bonsai_keeps_its_cameras_inside_the_box(real_scenes):
     scene = open_scene(real_scenes / "bonsai", SceneConfig(downscale=8, max_test_views=5))
     assert (len(scene.train), len(scene.test)) == (255, 5)
     assert scene.split == "every 8th image, 5 of 37 test views"
-    centres = torch.stack([view.pose[:, 3] for view in scene.train])
-    assert (centres > 0).all()
-    assert (centres < 1).all()
+    centers = torch.stack([view.pose[:, 3] for view in scene.train])
+    assert (centers > 0).all()
+    assert (centers < 1).all()
 
 
 def similarity(source, target):
@@ -119,9 +119,9 @@ def assert_equal_up_to_the_frame(one, other, tolerance):
         assert len(views) == len(others)
         poses, theirs = (torch.stack([v.pose for v in vs]).double() for vs in (views, others))
         rotation, scale = similarity(poses[:, :, 3], theirs[:, :, 3])
-        centres = poses[:, :, 3] - poses[:, :, 3].mean(0)
-        fitted = scale * centres @ rotation.T + theirs[:, :, 3].mean(0)
-        reach = float(centres.norm(dim=1).max()) * scale
+        centers = poses[:, :, 3] - poses[:, :, 3].mean(0)
+        fitted = scale * centers @ rotation.T + theirs[:, :, 3].mean(0)
+        reach = float(centers.norm(dim=1).max()) * scale
         torch.testing.assert_close(fitted, theirs[:, :, 3], atol=tolerance * reach, rtol=0)
         torch.testing.assert_close(
             rotation @ poses[:, :, :3], theirs[:, :, :3], atol=tolerance, rtol=0
@@ -133,7 +133,7 @@ def assert_equal_up_to_the_frame(one, other, tolerance):
 
 
 def test_bonsai_is_the_same_from_its_model_and_from_its_json(real_scenes):
-    small = {"downscale": 8, "max_images": 40, "max_test_views": 5, "extent": 1}
+    small = {"downscale": 8, "max_images": 40, "max_test_views": 5, "background_extent": 1}
     model = open_scene(real_scenes / "bonsai", SceneConfig(format="colmap", **small))
     listed = open_scene(real_scenes / "bonsai", SceneConfig(format="transforms", **small))
     assert_equal_up_to_the_frame(model, listed, 1e-4)

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from orefield.bench.ops_cases import Case, cases
 from orefield.config import RunConfig
-from orefield.devices import device_name, synchronise
-from orefield.machine import processor_name
 from orefield.ops.backend import Twin, backend_for, using
+from orefield.system.devices import device_name, synchronize
+from orefield.system.processor import processor_name
 
 Facts = dict[str, Any]
 
@@ -28,7 +28,7 @@ _COPY = {"cpu": 2**26, "cuda": 2**28}
 
 
 @dataclass(frozen=True)
-class Budget:
+class TimeBudget:
     """How long to measure."""
 
     seconds: float = 0.5
@@ -37,7 +37,7 @@ class Budget:
     most: int = 50
 
 
-def bench_ops(config: RunConfig, device: torch.device, budget: Budget) -> Iterator[Facts]:
+def bench_ops(config: RunConfig, device: torch.device, budget: TimeBudget) -> Iterator[Facts]:
     """A row of facts per op, as plain JSON types, on as many samples as a training step has."""
     bandwidth = copy_bandwidth(device, budget)
     for case in cases(config, device):
@@ -69,13 +69,13 @@ def header(config: RunConfig, device: torch.device) -> Facts:
         "why": why,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        "samples": config.optim.samples,
-        "copy_gigabytes_per_second": copy_bandwidth(device, Budget()) / 1e9,
+        "samples": config.optim.target_samples,
+        "copy_gigabytes_per_second": copy_bandwidth(device, TimeBudget()) / 1e9,
         "times_are": "medians; CUDA events on a GPU, else wall time, op and definition in turn",
     }
 
 
-def copy_bandwidth(device: torch.device, budget: Budget) -> float:
+def copy_bandwidth(device: torch.device, budget: TimeBudget) -> float:
     """Bytes read and written per second by a copy of a large tensor."""
     size = _COPY.get(device.type, _COPY["cpu"])
     source = torch.zeros(size // 4, device=device)
@@ -85,12 +85,12 @@ def copy_bandwidth(device: torch.device, budget: Budget) -> float:
 
 
 def interleaved(
-    runs: dict[str, Callable[[], object]], device: torch.device, budget: Budget
+    runs: dict[str, Callable[[], object]], device: torch.device, budget: TimeBudget
 ) -> dict[str, float]:
     """Median seconds of each, in turns because a machine's speed drifts; after one go each."""
     for run in runs.values():
         run()
-    synchronise(device)
+    synchronize(device)
     times: dict[str, list[float]] = {name: [] for name in runs}
     begun = time.perf_counter()
     for turn in range(budget.most):
@@ -111,7 +111,7 @@ def _seconds(run: Callable[[], object], device: torch.device) -> float:
         return float(start.elapsed_time(end)) / 1e3
     begun = time.perf_counter()
     run()
-    synchronise(device)
+    synchronize(device)
     return time.perf_counter() - begun
 
 

@@ -1,6 +1,6 @@
 """What the ops are timed on: the rays, samples and gradients of a training step, made up.
 
-Half of the unit cube's cells are empty, rays cross it from all sides, and there is fog in the rest.
+Half of the unit cube's cells are empty, rays cross it from all sides, and there is a thin medium in the rest.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from orefield.config import RunConfig
-from orefield.ops.adam import adam_numbers, adam_rows
-from orefield.ops.composite import composite_backward, composite_forward
+from orefield.config import RunConfig, chosen
+from orefield.ops.compact import compact
 from orefield.ops.hash_grid import GridLayout, grid_layout, hash_grid, hash_grid_backward
 from orefield.ops.march import Grid, clearance, march
-from orefield.ops.march_static import march_static
-from orefield.ops.select import compact
-from orefield.ops.visibility import visibility
+from orefield.ops.march_fixed import march_fixed
+from orefield.ops.sparse_adam import adam_scalars, sparse_adam
+from orefield.ops.transmittance import transmittance
+from orefield.ops.volume_rendering import volume_rendering_backward, volume_rendering_forward
 from orefield.types import PackedSamples, Rays
 
 _KEPT = 0.2
@@ -51,12 +51,16 @@ class _Batch:
 
 
 def cases(config: RunConfig, device: torch.device) -> Iterator[Case]:
-    """Every op, on about `optim.samples` samples."""
+    """Every op, on about `optim.target_samples` samples; the preset must be resolved."""
     generator = torch.Generator().manual_seed(config.seed)
     field = config.field
-    layout = grid_layout(field.levels, field.log2_table, field.coarsest, field.finest)
+    size, finest = (
+        chosen(field.log2_hashmap_size, "field.log2_hashmap_size"),
+        chosen(field.max_resolution, "field.max_resolution"),
+    )
+    layout = grid_layout(field.levels, size, field.base_resolution, finest)
     batch = _batch(config, generator, device)
-    yield from _marching(batch, config.optim.samples)
+    yield from _marching(batch, config.optim.target_samples)
     yield from _grid(batch, layout, generator)
     yield from _along_rays(batch)
     yield from _choice(batch, generator)
@@ -64,11 +68,12 @@ def cases(config: RunConfig, device: torch.device) -> Iterator[Case]:
 
 
 def _batch(config: RunConfig, generator: torch.Generator, device: torch.device) -> _Batch:
-    res, dt = config.sampler.resolution, 3**0.5 / config.sampler.steps
+    res = config.sampler.resolution
+    steps = chosen(config.sampler.steps_per_diagonal, "sampler.steps_per_diagonal")
     occupied = torch.zeros(res, res, res, dtype=torch.bool)
     occupied[:, :, res // 4 : -(res // 4)] = True
-    grid = Grid(clearance(occupied[None].to(device)), dt)
-    number = max(4 * config.optim.samples // config.sampler.steps, 4)
+    grid = Grid(clearance(occupied[None].to(device)), 3**0.5 / steps)
+    number = max(4 * config.optim.target_samples // steps, 4)
 
     def rays(n: int) -> Rays:
         from_all_sides = torch.randn(n, 3, generator=generator)
@@ -80,11 +85,11 @@ def _batch(config: RunConfig, generator: torch.Generator, device: torch.device) 
 
     # As many rays as have about the wanted samples, as the trainer adapts them.
     per_ray = max(len(march(rays(number), grid)[0]) / number, 1.0)
-    wanted = rays(max(int(0.95 * config.optim.samples / per_ray), 1))
+    wanted = rays(max(int(0.95 * config.optim.target_samples / per_ray), 1))
     jitter = torch.rand(len(wanted), generator=generator).to(device)
     samples, _ = march(wanted, grid, jitter)
     raw = torch.randn(len(samples), 4, generator=generator)
-    raw[:, 0] += 1  # fog in which a ray loses most of its light
+    raw[:, 0] += 1  # a medium in which a ray loses most of its light
     return _Batch(wanted, grid, jitter, samples, raw.to(device))
 
 
@@ -98,11 +103,11 @@ def _marching(batch: _Batch, capacity: int) -> Iterator[Case]:
         return found.spans[:, 1].sum(), found.t.sum(), found.positions.sum(1)
 
     def static(rays: Rays) -> tuple[Tensor, ...]:
-        found, total = march_static(rays, *grid, capacity)
+        found, total = march_fixed(rays, *grid, capacity)
         return total, found.spans[:, 1].sum()
 
     yield Case("march", moved, 1e-4, lambda: batch.rays, free)
-    yield Case("march_static", moved, 1e-4, lambda: batch.rays, static)
+    yield Case("march_fixed", moved, 1e-4, lambda: batch.rays, static)
 
 
 def _grid(batch: _Batch, layout: GridLayout, generator: torch.Generator) -> Iterator[Case]:
@@ -134,24 +139,24 @@ def _along_rays(batch: _Batch) -> Iterator[Case]:
     n, rays = len(samples), len(batch.rays)
     along = samples.t, samples.dt, samples.spans
     generator = torch.Generator().manual_seed(1)
-    colour = torch.randn(rays, 3, generator=generator).to(raw.device)
+    color = torch.randn(rays, 3, generator=generator).to(raw.device)
     opacity = torch.randn(rays, generator=generator).to(raw.device)
 
     def forward(raw: Tensor) -> tuple[Tensor, ...]:
-        pixels, _ = composite_forward(raw, *along)
-        return pixels.colour, pixels.opacity, pixels.depth, pixels.weights
+        pixels, _ = volume_rendering_forward(raw, *along)
+        return pixels.color, pixels.opacity, pixels.depth, pixels.weights
 
-    _, tape = composite_forward(raw, *along)
+    _, tape = volume_rendering_forward(raw, *along)
 
     def backward(raw: Tensor) -> tuple[Tensor, ...]:
-        return (composite_backward(tape, raw, samples.t, samples.spans, colour, opacity),)
+        return (volume_rendering_backward(tape, raw, samples.t, samples.spans, color, opacity),)
 
     def light(raw: Tensor) -> tuple[Tensor, ...]:
-        return tuple(visibility(raw[:, 0].contiguous(), samples.dt, samples.spans))
+        return tuple(transmittance(raw[:, 0].contiguous(), samples.dt, samples.spans))
 
-    yield Case("composite", 48 * n + 28 * rays, 1e-4, lambda: raw, forward)
-    yield Case("composite_backward", 60 * n + 24 * rays, 1e-4, lambda: raw, backward)
-    yield Case("visibility", 20 * n + 12 * rays, 1e-4, lambda: raw, light)
+    yield Case("volume_rendering", 48 * n + 28 * rays, 1e-4, lambda: raw, forward)
+    yield Case("volume_rendering_backward", 60 * n + 24 * rays, 1e-4, lambda: raw, backward)
+    yield Case("transmittance", 20 * n + 12 * rays, 1e-4, lambda: raw, light)
 
 
 def _choice(batch: _Batch, generator: torch.Generator) -> Iterator[Case]:
@@ -168,7 +173,7 @@ def _adam(layout: GridLayout, generator: torch.Generator, device: torch.device) 
     grad[~touched] = 0.0
     grad = grad.to(device)
 
-    numbers = adam_numbers(torch.tensor(1e-2), torch.tensor(1.0)).to(device)
+    numbers = adam_scalars(torch.tensor(1e-2), torch.tensor(1.0)).to(device)
 
     def make() -> list[Tensor]:
         return [torch.zeros(shape, device=device) for _ in range(4)]
@@ -176,8 +181,8 @@ def _adam(layout: GridLayout, generator: torch.Generator, device: torch.device) 
     def run(state: list[Tensor]) -> tuple[Tensor, ...]:
         table, own, mean, square = state
         own.copy_(grad)  # the step clears it; moved bytes count this copy
-        adam_rows(table, own, mean, square, numbers)
+        sparse_adam(table, own, mean, square, numbers)
         return table, mean, square
 
     moved = 24 * layout.rows + 56 * int(touched.sum())
-    return Case("adam", moved, 1e-5, make, run)
+    return Case("sparse_adam", moved, 1e-5, make, run)

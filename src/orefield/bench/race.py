@@ -10,28 +10,28 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
-from orefield.bench.memory import working_memory
 from orefield.config import RunConfig, changed
-from orefield.evaluate import BACKGROUND, PixelProbe, evaluate_views, summary
-from orefield.mined import Album
+from orefield.evaluation.mining_maps import MiningMapRecorder
+from orefield.evaluation.probe import PixelProbe
+from orefield.evaluation.views import BACKGROUND, evaluate_views, summary
+from orefield.runs.schedule import COMPARE_AT, MAP_AT, Schedule
 from orefield.scenes.scene import Scene
-from orefield.train import Trainer
+from orefield.system.memory import working_memory
+from orefield.training.trainer import Trainer
 
-MARKS = (1 / 16, 1 / 8, 3 / 16, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 7 / 8, 1.0)
-"""Shares of the time at which every arm is evaluated."""
 PROBE = 16_384
 """Test pixels rendered at each mark, the same for all arms. All views are rendered at the end."""
 
 
 @dataclass
-class Point:
+class RacePoint:
     """One evaluation of one arm."""
 
     seconds: float
     steps: int
     psnr: float
     kept_share: float
-    """Share of marched samples kept since the last point."""
+    """Share of evaluated samples kept since the last point."""
     rays: int
     peak_bytes: int | None
     """Resident memory of one step at its peak, above that before the step."""
@@ -44,39 +44,38 @@ class Arm:
     name: str
     seed: int
     trainer: Trainer
-    points: list[Point] = field(default_factory=list)
-    marched: int = 0
+    points: list[RacePoint] = field(default_factory=list)
+    evaluated: int = 0
     kept: int = 0
-    album: Album | None = None
+    maps: MiningMapRecorder | None = None
     """Where this arm keeps samples, if that is to be drawn."""
+    mapping: Schedule = field(default_factory=lambda: Schedule(MAP_AT))
 
     def train_until(self, seconds: float) -> None:
         """Advance until this arm's own clock has reached `seconds`."""
         while self.trainer.seconds < seconds:
             stats = self.trainer.advance()
-            self.marched, self.kept = self.marched + stats.marched, self.kept + stats.kept
-        self.trainer.settle()
+            self.evaluated, self.kept = self.evaluated + stats.evaluated, self.kept + stats.kept
+        self.trainer.synchronize()
 
-    def evaluate(self, probe: PixelProbe) -> Point:
+    def evaluate(self, probe: PixelProbe) -> RacePoint:
         """Score the test pixels and take one more, measured, step; its time is not counted."""
         trainer = self.trainer
-        point = Point(
+        point = RacePoint(
             seconds=trainer.seconds,
             steps=trainer.step - len(self.points),
             psnr=probe.psnr(trainer.field, trainer.sampler),
-            kept_share=self.kept / self.marched if self.marched else self.points[-1].kept_share,
+            kept_share=self.kept / self.evaluated if self.evaluated else self.points[-1].kept_share,
             rays=trainer.rays,
             peak_bytes=None,
         )
-        clock, stages = trainer.seconds, dict(trainer.watch.seconds)
-        with working_memory() as peak:
+        with trainer.untimed(), working_memory() as peak:
             trainer.advance()
-        trainer.seconds, trainer.watch.seconds = clock, stages
         point.peak_bytes = peak.above_start
-        self.marched = self.kept = 0
+        self.evaluated = self.kept = 0
         self.points.append(point)
-        if self.album is not None:
-            self.album.due(trainer.progress())
+        if self.maps is not None and self.mapping.due(trainer.progress(), trainer.seconds):
+            self.maps.record(last=self.mapping.finished)
         return point
 
     def facts(self, scene: Scene, background: float) -> dict[str, Any]:
@@ -86,7 +85,7 @@ class Arm:
         exposure = self.trainer.config.calibration.exposure
         views = evaluate_views(field, sampler, scene.test, background, exposure)
         test = summary([view.score for view in views])
-        stages = {name: 1e3 * s / steps for name, s in self.trainer.watch.seconds.items()}
+        stages = {name: 1e3 * s / steps for name, s in self.trainer.timer.seconds.items()}
         return {
             "arm": self.name,
             "seed": self.seed,
@@ -105,14 +104,14 @@ def race(
     names: Sequence[str],
     seeds: Sequence[int],
     slice_seconds: float = 1.0,
-    tell: Callable[[Arm, Point], None] = lambda arm, point: None,
+    tell: Callable[[Arm, RacePoint], None] = lambda arm, point: None,
     show: Callable[[list[Arm]], None] | None = None,
 ) -> Iterator[list[dict[str, Any]]]:
     """Race the arms for `config.seconds` each, once per seed; yields the facts of a seed's arms.
 
     An arm is a mining rule and, behind a colon, what else it changes: `hsm:optim.lr=0.01`. Else all
     arms share the configuration, and those of a seed start from the same parameters. `show` gets
-    the first seed's arms at their end, with an album each.
+    the first seed's arms at their end, with their mining maps.
     Raises ValueError when the scene has no test view or an arm is not understood.
     """
     if not scene.test:
@@ -123,7 +122,7 @@ def race(
         arms = [Arm(name, seed, Trainer(scene, arm_config(config, name, seed))) for name in names]
         if show is not None and seed == seeds[0]:
             for arm in arms:
-                arm.album = Album(arm.trainer, scene, background)
+                arm.maps = MiningMapRecorder(arm.trainer, scene, background)
         _run(arms, config.seconds, slice_seconds, probe, tell)
         if show is not None and seed == seeds[0]:
             show(arms)
@@ -141,9 +140,9 @@ def _run(
     seconds: float,
     slice_seconds: float,
     probe: PixelProbe,
-    tell: Callable[[Arm, Point], None],
+    tell: Callable[[Arm, RacePoint], None],
 ) -> None:
-    marks = [share * seconds for share in MARKS]
+    marks = [share * seconds for share in COMPARE_AT]
     for turn in count(1):
         goal = min(turn * slice_seconds, seconds)
         first = turn % len(arms)

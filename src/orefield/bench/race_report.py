@@ -35,7 +35,7 @@ def seconds_to(arm: Facts, psnr: float) -> float | None:
     return None
 
 
-def summarise(arms: Sequence[Facts], seconds: float) -> dict[str, Facts]:
+def summarize(arms: Sequence[Facts], seconds: float) -> dict[str, Facts]:
     """Per arm, over seeds: PSNR at each quarter, seconds to plain's, shares, bytes, stages."""
     plain = {arm["seed"]: arm for arm in arms if arm["arm"] == "plain"}
     result = {}
@@ -115,7 +115,7 @@ def stage_table(summary: dict[str, Facts]) -> str:
 
 
 def plot_race(path: Path, arms: Sequence[Facts], title: str) -> None:
-    """Test PSNR against each arm's own seconds and steps; a line a seed, a colour an arm."""
+    """Test PSNR against each arm's own seconds and steps; a line a seed, a color an arm."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 4.2), dpi=130, layout="constrained")
@@ -125,10 +125,10 @@ def plot_race(path: Path, arms: Sequence[Facts], title: str) -> None:
         panels, ("seconds", "steps"), ("training seconds", "steps"), strict=True
     ):
         for arm in arms:
-            colour = f"C{names.index(arm['arm'])}"
+            color = f"C{names.index(arm['arm'])}"
             x, y = ([p[k] for p in arm["points"]] for k in (key, "psnr"))
             name = arm["arm"] if arm["seed"] == arms[0]["seed"] else None
-            axes.plot(x, y, "o-", color=colour, markersize=3, linewidth=1.3, alpha=0.85, label=name)
+            axes.plot(x, y, "o-", color=color, markersize=3, linewidth=1.3, alpha=0.85, label=name)
         axes.set_xlabel(label)
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)

@@ -1,6 +1,6 @@
 """A camera: its lens, its pixels, and the rays through them.
 
-Pixel (x, y) counts from the image's top left corner; the centre of the first pixel is (0.5, 0.5).
+Pixel (x, y) counts from the image's top left corner; the center of the first pixel is (0.5, 0.5).
 Camera axes are OpenCV's: x right, y down, z forward. A pose is camera-to-scene, `[R | c]`, 3 x 4.
 """
 
@@ -84,8 +84,8 @@ class Camera:
 
     def resized(self, width: int, height: int, across: float, down: float) -> "Camera":
         """This camera for its picture stretched by two factors and cut to so many pixels."""
-        focal, centre = (self.fx * across, self.fy * down), (self.cx * across, self.cy * down)
-        return Camera(width, height, *focal, *centre, self.distortion, self.lens)
+        focal, center = (self.fx * across, self.fy * down), (self.cx * across, self.cy * down)
+        return Camera(width, height, *focal, *center, self.distortion, self.lens)
 
 
 def panorama(width: int, height: int) -> Camera:
@@ -113,8 +113,8 @@ def _border(camera: Camera, per_side: int) -> Float[Tensor, "n 2"]:
 def _plane(camera: Camera, pixels: Float[Tensor, "n 2"]) -> Float[Tensor, "n 2"]:
     """Plane coordinates of pixels, in float64."""
     pixels = pixels.double()
-    centre = pixels.new_tensor([camera.cx, camera.cy])
-    return (pixels - centre) / pixels.new_tensor([camera.fx, camera.fy])
+    center = pixels.new_tensor([camera.cx, camera.cy])
+    return (pixels - center) / pixels.new_tensor([camera.fx, camera.fy])
 
 
 def pixel_directions(camera: Camera, pixels: Float[Tensor, "n 2"]) -> Float[Tensor, "n 3"]:
@@ -131,11 +131,11 @@ def project(camera: Camera, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n 2"
     """
     coefficients = points.new_tensor(camera.coefficients, dtype=torch.float64)
     plane = to_plane(camera.lens, points, coefficients)
-    centre, focal = (
+    center, focal = (
         plane.new_tensor([camera.cx, camera.cy]),
         plane.new_tensor([camera.fx, camera.fy]),
     )
-    return (plane * focal + centre).to(points.dtype)
+    return (plane * focal + center).to(points.dtype)
 
 
 def border_directions(camera: Camera, per_side: int) -> Float[Tensor, "n 3"]:
@@ -143,15 +143,15 @@ def border_directions(camera: Camera, per_side: int) -> Float[Tensor, "n 3"]:
     return pixel_directions(camera, _border(camera, per_side))
 
 
-def pixel_centres(camera: Camera) -> Float[Tensor, "pixels 2"]:
-    """Positions (x, y) of all pixel centres, row by row from the top left."""
+def pixel_centers(camera: Camera) -> Float[Tensor, "pixels 2"]:
+    """Positions (x, y) of all pixel centers, row by row from the top left."""
     x = torch.arange(camera.width) + 0.5
     y = torch.arange(camera.height) + 0.5
     return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).reshape(-1, 2)
 
 
 def view_rays(camera: Camera, pose: Float[Tensor, "3 4"]) -> Rays:
-    """Rays through all pixel centres, row by row from the top left, where `pose` leads to."""
-    directions = pixel_directions(camera, pixel_centres(camera)).to(pose)
+    """Rays through all pixel centers, row by row from the top left, where `pose` leads to."""
+    directions = pixel_directions(camera, pixel_centers(camera)).to(pose)
     origins = pose[:, 3].expand(len(directions), 3)
     return Rays(origins, directions @ pose[:, :3].T)

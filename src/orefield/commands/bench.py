@@ -7,23 +7,23 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from orefield.config import ConfigError, RunConfig, to_dict
+from orefield.config import ConfigError, RunConfig, resolve_preset, to_dict
 
 
 @dataclass(frozen=True)
 class Args:
-    """Measure the kernels one by one (`ops`), or one training run (`scene`).
+    """Measure the kernels one by one (`ops`), or one training run (`run`).
 
-    `ops` checks every op against its definition before timing both. `scene` tells the seconds to
+    `ops` checks every op against its definition before timing both. `run` tells the seconds to
     each PSNR, the PSNR at equal times, and the memory. The last line printed is the result as JSON.
     """
 
-    what: Annotated[tyro.conf.Positional[Literal["ops", "scene"]], tyro.conf.arg(metavar="WHAT")]
-    """ops or scene."""
+    what: Annotated[tyro.conf.Positional[Literal["ops", "run"]], tyro.conf.arg(metavar="WHAT")]
+    """ops or run."""
     scene: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SCENE")] = "shapes"
-    """For `scene`: a scene's folder or JSON file, or an embedded scene."""
+    """For `run`: a scene's folder or JSON file, or an embedded scene."""
     psnr: tuple[float, ...] = (20.0, 25.0, 30.0)
-    """For `scene`: PSNRs in dB to time."""
+    """For `run`: PSNRs in dB to time."""
     op_seconds: float = 0.5
     """For `ops`: time spent measuring each op."""
     out: Path | None = None
@@ -37,10 +37,10 @@ class Args:
 
 def run(args: Args) -> int:
     """Measure and print; exit code 1 when an op disagrees with its definition."""
-    from orefield.threads import use_threads
+    from orefield.system.threads import use_threads
 
     use_threads(args.config.threads)
-    result = _ops(args) if args.what == "ops" else _scene(args)
+    result = _ops(args) if args.what == "ops" else _run(args)
     line = json.dumps(result)
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
@@ -50,16 +50,17 @@ def run(args: Args) -> int:
 
 
 def _ops(args: Args) -> dict[str, Any]:
-    from orefield.bench.ops import Budget, bench_ops, header
-    from orefield.devices import resolve_device, use_device
+    from orefield.bench.ops import TimeBudget, bench_ops, header
+    from orefield.system.devices import resolve_device, use_device
 
-    device = resolve_device(args.config.device)
-    use_device(device, args.config.deterministic)
-    about, rows = header(args.config, device), []
+    config, _ = resolve_preset(args.config, unbounded=False, opaque=False)
+    device = resolve_device(config.device)
+    use_device(device, config.deterministic)
+    about, rows = header(config, device), []
     print(f"{about['device']}, {about['why']}", flush=True)
     print(f"a copy moves {about['copy_gigabytes_per_second']:.1f} GB/s", flush=True)
     print(f"{'op':<20}{'ms':>9}{'GB/s':>9}{'of copy':>9}{'definition':>12}  agrees within")
-    for row in bench_ops(args.config, device, Budget(args.op_seconds)):
+    for row in bench_ops(config, device, TimeBudget(args.op_seconds)):
         rows.append(row)
         print(
             f"{row['op']:<20}{row['ms']:9.3f}{row['gigabytes_per_second']:9.1f}"
@@ -67,15 +68,17 @@ def _ops(args: Args) -> dict[str, Any]:
             f"{row['error']:.1e} {'' if row['agrees'] else 'DISAGREES'}",
             flush=True,
         )
-    return {**about, "ops": rows, "config": to_dict(args.config)}
+    return {**about, "ops": rows, "config": to_dict(config)}
 
 
-def _scene(args: Args) -> dict[str, Any]:
-    from orefield.bench.scene import bench_scene
-    from orefield.commands.session import open_source, settled
+def _run(args: Args) -> dict[str, Any]:
+    from orefield.bench.run import bench_run
+    from orefield.scenes import describe, open_scene
 
-    scene, _ = open_source(args.scene, args.config.scene)
-    result = bench_scene(scene, settled(args.config, scene), args.psnr)
+    scene = open_scene(args.scene, args.config.scene)
+    print(describe(scene))
+    print(resolve_preset(args.config, scene.unbounded, scene.opaque)[1])
+    result = bench_run(scene, args.config, args.psnr)
     for goal, seconds in result["seconds_to_psnr"].items():
         print(f"{goal} dB after " + ("–" if seconds is None else f"{seconds:.1f} s"))
     print(f"test: {result['test']['psnr']:.2f} dB after {result['seconds']:.1f} s of training")

@@ -1,6 +1,25 @@
-"""`orefield doctor`: what this machine offers."""
+"""`orefield doctor`: what this machine offers, what Orefield makes of it, and a remedy if needed."""
 
+import os
+import platform
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from orefield._version import __version__
+from orefield.system.processor import processor_flags, processor_name
+
+if TYPE_CHECKING:
+    import torch
+
+NEEDED = (
+    "torch", "numpy", "numba", "pillow", "safetensors", "tyro", "rich", "jaxtyping", "matplotlib",
+)  # fmt: skip
+OPTIONAL = {"imageio": "video", "av": "video"}
 
 
 @dataclass(frozen=True)
@@ -10,8 +29,6 @@ class Args:
 
 def run(args: Args) -> int:
     """One line per finding; exit code 1 when something needed is missing."""
-    from orefield.doctor import examine
-
     findings = []
     for finding in examine():
         findings.append(finding)
@@ -22,3 +39,125 @@ def run(args: Args) -> int:
     broken = any(finding.needed for finding in remedies)
     print("something needed is missing" if broken else "all well")
     return int(broken)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report; `remedy` says in one line what to do when something is missing."""
+
+    name: str
+    value: str
+    remedy: str | None = None
+    needed: bool = True
+    """False where Orefield trains without it."""
+
+
+def examine() -> Iterator[Finding]:
+    """Every finding, cheapest first. Missing packages are findings, not errors."""
+    yield Finding("orefield", f"{__version__} at {Path(__file__).parent.parent}")
+    yield _python()
+    missing = []
+    for name in NEEDED:
+        found = installed(name)
+        missing += [] if found else [name]
+        yield Finding(name, found or "missing", None if found else f"pip install {name}")
+    for name, extra in OPTIONAL.items():
+        found = installed(name)
+        remedy = None if found else f"pip install 'orefield[{extra}]' (only needed for videos)"
+        yield Finding(name, found or "not installed", remedy, needed=False)
+    yield Finding("processor", processor_name())
+    if not missing:
+        yield from _device()
+        yield from _kernels()
+
+
+def installed(package: str) -> str | None:
+    """The version of an installed package, else None."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _python() -> Finding:
+    old = sys.version_info < (3, 10)
+    return Finding(
+        "python", platform.python_version(), "Orefield needs Python 3.10 or newer" if old else None
+    )
+
+
+def _device() -> Iterator[Finding]:
+    import torch
+
+    from orefield.fields import native_bf16
+    from orefield.system.devices import devices_there, resolve_device
+
+    there = devices_there()
+    others = ", ".join(there[1:]) or "no GPU that torch can use"
+    yield Finding("device", f"{resolve_device('auto')} is what auto takes ({others})")
+    for name in there[1:]:
+        yield from _gpu(torch.device(name))
+    yield Finding("torch threads", f"{torch.get_num_threads()} of {os.cpu_count()} cores")
+    if native_bf16():
+        why = ", ".join(sorted(f for f in processor_flags() if "bf16" in f)) or "native bfloat16"
+        yield Finding("matrix products", f"bf16, because the processor has {why}")
+    else:
+        yield Finding("matrix products", "fp32, because the processor has no bf16 instructions")
+
+
+def _gpu(device: "torch.device") -> Iterator[Finding]:
+    """What a GPU is and which twins of the kernels run there."""
+    import torch
+
+    from orefield.ops.backend import backend_for
+    from orefield.system.devices import device_name, multiplies_bf16
+    from orefield.system.memory import gibibytes
+
+    size = ""
+    if device.type == "cuda":
+        size = ", " + gibibytes(torch.cuda.get_device_properties(device).total_memory)
+    products = "bf16" if multiplies_bf16(device) else "fp32"
+    yield Finding(str(device), f"{device_name(device)}{size}, matrix products in {products}")
+    twin, why = backend_for(device.type)
+    slow = "" if twin == "gpu" else ", so the torch definitions run, slowly and as a best effort"
+    lacks = device.type == "cuda" and installed("triton") is None
+    remedy = "pip install triton" if lacks else None
+    yield Finding(f"{device} kernels", f"{why}{slow}", remedy, needed=False)
+
+
+def _kernels() -> Iterator[Finding]:
+    import numba
+    import torch
+
+    from orefield.config import FieldConfig
+    from orefield.fields import make_field
+    from orefield.ops.cpu import hash_grid
+
+    names = sorted(file.stem for file in Path(hash_grid.__file__).parent.glob("[!_]*.py"))
+    if numba.config.DISABLE_JIT:
+        remedy = "unset NUMBA_DISABLE_JIT"
+        yield Finding(
+            "kernels", "plain Python: NUMBA_DISABLE_JIT is set, training is hopeless", remedy
+        )
+        return
+    yield Finding(
+        "kernels", f"Numba on the CPU for {', '.join(names)}, because the tensors lie there"
+    )
+    tiny = make_field(
+        FieldConfig(log2_hashmap_size=4, base_resolution=4, max_resolution=8, init_density=1.0),
+        seed=0,
+    )
+    tiny.density(torch.rand(3, 4))  # numba knows its threading layer once a kernel has run
+    layer = f"{numba.threading_layer()}, {numba.get_num_threads()} threads"
+    yield Finding("numba threads", layer)
+    yield _cache(hash_grid)
+
+
+def _cache(module: ModuleType) -> Finding:
+    """Where compiled kernels are kept between runs."""
+    paths = (f.stats.cache_path for f in vars(module).values() if hasattr(f, "stats"))
+    folder = next(Path(path) for path in paths if path)
+    writable = os.access(folder if folder.exists() else folder.parent, os.W_OK)
+    remedy = None if writable else "set NUMBA_CACHE_DIR to a folder that can be written"
+    value = f"{folder}{'' if writable else ' (not writable: kernels are compiled in every run)'}"
+    return Finding("kernel cache", value, remedy, needed=False)

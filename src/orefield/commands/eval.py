@@ -20,24 +20,29 @@ class Args:
 
 def run(args: Args) -> int:
     """Load, render, score, write."""
-    from orefield.checkpoint import load_run, read_json, write_json
-    from orefield.commands.score import score_views
-    from orefield.commands.session import open_source
-    from orefield.evaluate import protocol
-    from orefield.threads import use_threads
+    from orefield.errors import RunError
+    from orefield.evaluation.protocol import protocol
+    from orefield.runs.evaluate import evaluate_run
+    from orefield.runs.folder import load_run
+    from orefield.scenes import describe, open_scene
+    from orefield.system.files import read_json, write_json
+    from orefield.system.threads import use_threads
 
     loaded = load_run(args.run, args.device)
-    use_threads(loaded.header.config.threads)
-    scene, _ = open_source(loaded.header.source, loaded.header.config.scene)
-    test = score_views(
-        loaded.field, loaded.sampler, scene, loaded.header.config, args.run / "renders"
-    )
+    config = loaded.header.config
+    use_threads(config.threads)
+    scene = open_scene(loaded.header.source, config.scene)
+    print(describe(scene))
+    renders = args.run / "renders"
+    test = evaluate_run(loaded.field, loaded.sampler, scene, config, renders, progress=True)
     path = args.run / "metrics.json"
-    training = read_json(path).get("training") if path.exists() else None
-    scored = dataclasses.replace(loaded.header.config, device=args.device)
+    training = read_json(path, RunError).get("training") if path.exists() else None
+    scored = dataclasses.replace(config, device=args.device)
     facts = {"protocol": protocol(scene, scored), "training": training}
     write_json(path, {**facts, "test": test})
-    if test:
+    if test is None:
+        print("the scene has no test views: nothing to evaluate")
+    else:
         print(f"test: {test['psnr']:.2f} dB PSNR, {test['ssim']:.4f} SSIM")
     print(f"look at {args.run}/renders and {path}")
     return 0

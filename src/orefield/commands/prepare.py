@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import tyro
 
 from orefield.errors import ConfigError, SceneError
-from orefield.poses.options import PoseOptions
-from orefield.poses.progress import Progress
+from orefield.sfm.options import PoseOptions
+from orefield.sfm.progress import Progress
 
 if TYPE_CHECKING:
     import pycolmap
 
-    from orefield.poses.photographs import Picture
-    from orefield.poses.write import Placed
+    from orefield.sfm.photographs import Picture
+    from orefield.sfm.write import Placed
 
 INSTALL = "pip install 'orefield[colmap]'"
 ENOUGH = 0.8
@@ -68,9 +68,9 @@ def run(args: Args) -> int:
     if not hasattr(pycolmap, "CancellationToken"):
         found = pycolmap.__version__
         raise SceneError(f"pycolmap {found} is too old, expected 4.2 or newer: {INSTALL}")
-    from orefield.poses.model import placed_views
-    from orefield.poses.write import write_transforms
-    from orefield.threads import available
+    from orefield.sfm.model import placed_views
+    from orefield.sfm.write import write_transforms
+    from orefield.system.threads import available
 
     options = replace(args.poses, threads=args.poses.threads or available())
     pictures = follow(_pictures(args, options.threads))
@@ -110,9 +110,9 @@ def follow(work: Generator[Progress, None, Result]) -> Result:
 
 def _pictures(args: Args, threads: int) -> "Generator[Progress, None, list[Picture]]":
     """Photographs or frames, written to OUT/images; nothing is written for an unfit source."""
-    from orefield.poses.photographs import import_photographs, list_photographs
-    from orefield.poses.video import count_frames, import_video
-    from orefield.poses.write import claim
+    from orefield.sfm.photographs import import_photographs, list_photographs
+    from orefield.sfm.video import count_frames, import_video
+    from orefield.sfm.write import claim
 
     images = args.out / "images"
     if args.source.is_dir():
@@ -135,10 +135,10 @@ def _model(
 
     import pycolmap
 
-    from orefield.poses.mapping import map_pictures
-    from orefield.poses.model import level, undistort
-    from orefield.poses.native import log_to
-    from orefield.poses.pairs import all_pairs, sequential_pairs
+    from orefield.sfm.mapping import map_pictures
+    from orefield.sfm.model import level, undistort
+    from orefield.sfm.native import log_to
+    from orefield.sfm.pairs import all_pairs, sequential_pairs
 
     images, sparse, work = args.out / "images", args.out / "sparse" / "0", args.out / "colmap"
     log_to(work)
@@ -171,7 +171,7 @@ def _report(
     seconds: float,
 ) -> None:
     """Say and record what came out; warn when too few photographs have a pose."""
-    from orefield.poses.write import write_record
+    from orefield.sfm.write import write_record
 
     placed = {view.name for view in views}
     left = [picture.name for picture in pictures if picture.name not in placed]

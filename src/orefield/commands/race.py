@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from orefield.config import ConfigError, RunConfig, to_dict
+from orefield.config import ConfigError, RunConfig, resolve_preset, to_dict
 
 if TYPE_CHECKING:
-    from orefield.bench.race import Arm, Point
+    from orefield.bench.race import Arm, RacePoint
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Args:
 
     scene: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SCENE")]
     """A scene's folder or JSON file, or an embedded scene: tankard, shapes."""
-    arms: tuple[str, ...] = ("plain", "pruned", "hsm", "chance")
+    arms: tuple[str, ...] = ("plain", "pruned", "hsm", "importance")
     """Mining rules to race, each with changes of its own if wanted: hsm:optim.lr=0.01,seed=3."""
     seeds: int = 1
     """Number of seeds: --seed, --seed + 1, ..."""
@@ -30,8 +30,8 @@ class Args:
     """Training time of one turn."""
     out: Path = Path("runs/race")
     """Folder for the results."""
-    pictures: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Draw where each arm of the first seed keeps samples, in OUT/hardness."""
+    mining_maps: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Draw where each arm of the first seed keeps samples, in OUT/mining_maps."""
     config: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
 
     def __post_init__(self) -> None:
@@ -45,26 +45,29 @@ class Args:
 
 def run(args: Args) -> int:
     """Race, then write and print the result."""
-    from orefield.bench.race import MARKS, PROBE, arm_config, race
-    from orefield.bench.race_report import markdown, plot_race, stage_table, summarise
-    from orefield.checkpoint import write_json
-    from orefield.commands.session import open_source, settled
-    from orefield.evaluate import protocol
-    from orefield.report.hardness import write_pictures
-    from orefield.threads import use_threads
-    from orefield.train import warm_up
+    from orefield.bench.race import PROBE, arm_config, race
+    from orefield.bench.race_report import markdown, plot_race, stage_table, summarize
+    from orefield.evaluation.protocol import protocol
+    from orefield.report.mining_maps import write_mining_maps
+    from orefield.runs.schedule import COMPARE_AT
+    from orefield.scenes import describe, open_scene
+    from orefield.system.files import write_json
+    from orefield.system.threads import use_threads
+    from orefield.training.trainer import warm_up
 
     config = args.config
     use_threads(config.threads)
     args.out.mkdir(parents=True, exist_ok=True)  # refuse now what would be refused at the end
-    scene, _ = open_source(args.scene, config.scene)
-    configs = [settled(arm_config(config, name, config.seed), scene) for name in args.arms]
+    scene = open_scene(args.scene, config.scene)
+    print(describe(scene))
+    configs = [arm_config(config, name, config.seed) for name in args.arms]
+    print(resolve_preset(config, scene.unbounded, scene.opaque)[1])
     warming = sum(warm_up(scene, own) for own in configs)
     print(f"kernels ready after {warming:.1f} s", flush=True)
     about = {
         **protocol(scene, config),
         "clock": "each arm's own training seconds; evaluation and compilation outside",
-        "curve": f"PSNR of {PROBE} fixed test pixels at {len(MARKS)} times; interpolated between",
+        "curve": f"PSNR of {PROBE} fixed test pixels at {len(COMPARE_AT)} times; interpolated between",
         "test": "all test views after the end",
         "slice_seconds": args.slice_seconds,
         "config": to_dict(config),
@@ -74,14 +77,14 @@ def run(args: Args) -> int:
     arms: list[dict[str, Any]] = []
 
     def show(raced: "list[Arm]") -> None:
-        albums = {arm.name: arm.album for arm in raced if arm.album is not None}
+        maps = {arm.name: arm.maps for arm in raced if arm.maps is not None}
         curves = {arm.name: [(p.seconds, p.kept_share) for p in arm.points] for arm in raced}
-        write_pictures(args.out / "hardness", albums, curves, f"{scene.name}, first seed")
+        write_mining_maps(args.out / "mining_maps", maps, curves, f"{scene.name}, first seed")
 
-    shown = show if args.pictures else None
+    shown = show if args.mining_maps else None
     for finished in race(scene, config, args.arms, seeds, args.slice_seconds, _tell, shown):
         arms += finished
-        summary = summarise(arms, config.seconds)
+        summary = summarize(arms, config.seconds)
         result = {"protocol": about, "summary": summary, "arms": arms}
         write_json(args.out / "race.json", result)  # after each seed: a stop loses one seed
         tables = f"{markdown(summary, config.seconds)}\n\n{stage_table(summary)}\n"
@@ -93,7 +96,7 @@ def run(args: Args) -> int:
     return 0
 
 
-def _tell(arm: "Arm", point: "Point") -> None:
+def _tell(arm: "Arm", point: "RacePoint") -> None:
     facts: dict[str, Any] = vars(point)
     print(
         f"seed {arm.seed} {arm.name:<10} {facts['seconds']:6.1f} s {facts['steps']:6d} steps "

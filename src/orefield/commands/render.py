@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from orefield.cameras import Camera
-    from orefield.checkpoint import Run
+    from orefield.runs.folder import Run
     from orefield.scenes.scene import Scene
 
 
@@ -34,8 +34,8 @@ class Args:
     """Frames per second of the video."""
     width: int = 0
     """Width of the frames in pixels; 0 takes the scene's."""
-    show: Literal["colour", "depth"] = "colour"
-    """What the pixels mean: colour over the run's test background, or depth, near bright."""
+    show: Literal["color", "depth"] = "color"
+    """What the pixels mean: color over the run's test background, or depth, near bright."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Where the pictures go; None takes RUN/renders/PATH."""
 
@@ -49,15 +49,16 @@ class Args:
 
 def run(args: Args) -> int:
     """Load the run and its scene, render each frame, write the video last."""
-    from orefield.checkpoint import load_run
-    from orefield.commands.session import open_source
-    from orefield.export.video import INSTALL, can_write_video, write_video
     from orefield.report.pictures import save_picture
-    from orefield.threads import use_threads
+    from orefield.report.video import INSTALL, can_write_video, write_video
+    from orefield.runs.folder import load_run
+    from orefield.scenes import describe, open_scene
+    from orefield.system.threads import use_threads
 
     loaded = load_run(args.run, args.device)
     use_threads(loaded.header.config.threads)
-    scene, _ = open_source(loaded.header.source, loaded.header.config.scene)
+    scene = open_scene(loaded.header.source, loaded.header.config.scene)
+    print(describe(scene))
     out = args.out or args.run / "renders" / args.path
     files, sizes = [], set()
     for index, frame in enumerate(_frames(args, loaded, scene)):
@@ -80,9 +81,9 @@ def _frames(args: Args, loaded: "Run", scene: "Scene") -> "Iterator[NDArray]":
     from rich.console import Console
     from rich.progress import track
 
-    from orefield.evaluate import BACKGROUND
-    from orefield.export.path import orbit
-    from orefield.render import render_view
+    from orefield.cameras.paths import orbit
+    from orefield.evaluation.views import BACKGROUND
+    from orefield.rendering.render import render_view
     from orefield.report.pictures import depth_pixels, to_pixels
 
     if args.path == "test":
@@ -100,7 +101,7 @@ def _frames(args: Args, loaded: "Run", scene: "Scene") -> "Iterator[NDArray]":
         if args.show == "depth":
             yield depth_pixels(picture.depth, picture.opacity)
         else:
-            yield to_pixels(picture.colour)
+            yield to_pixels(picture.color)
 
 
 def _resized(camera: "Camera", width: int) -> "Camera":

@@ -1,14 +1,10 @@
 """`orefield resume`: go on where a run stopped."""
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
-
-from orefield.config import RunConfig
-from orefield.errors import RunError
 
 
 @dataclass(frozen=True)
@@ -31,32 +27,19 @@ class Args:
 
 def run(args: Args) -> int:
     """Rebuild the trainer from the run folder and train on."""
-    from orefield.checkpoint import read_config, resume_run, write_config
-    from orefield.commands.session import Session, finish, open_source, read_history, train
-    from orefield.threads import use_threads
-    from orefield.train import Trainer, warm_up
+    from orefield.runs.folder import read_config
+    from orefield.runs.loop import resume_run
+    from orefield.runs.progress import train_to_end
+    from orefield.scenes import describe, open_scene
+    from orefield.system.threads import use_threads
+    from orefield.training.trainer import warm_up
 
     header = read_config(args.run)
-    config = with_budget(header.config, args.seconds, args.steps)
-    config = dataclasses.replace(config, device=args.device or config.device)
-    use_threads(config.threads)
-    scene, _ = open_source(header.source, config.scene)
-    trainer = Trainer(scene, config)
-    resume_run(args.run, trainer)
-    session = Session(args.run, scene, config, trainer, read_history(args.run))
-    if trainer.progress() >= 1:
-        used = f"{trainer.step} steps in {trainer.seconds:.1f} s"
-        raise RunError(f"{args.run}: has used its budget ({used}); pass --seconds or --steps")
-    write_config(args.run, dataclasses.replace(header, config=config))
-    print(f"going on after {trainer.step} steps and {trainer.seconds:.1f} s")
-    warm_up(scene, config)
-    return finish(session) if train(session) else 130
-
-
-def with_budget(config: RunConfig, seconds: float, steps: int) -> RunConfig:
-    """The same settings with a new total budget; a time budget replaces a step budget."""
-    if steps:
-        return dataclasses.replace(config, steps=steps)
-    if seconds:
-        return dataclasses.replace(config, seconds=seconds, steps=0)
-    return config
+    use_threads(header.config.threads)
+    scene = open_scene(header.source, header.config.scene)
+    print(describe(scene))
+    resumed = resume_run(args.run, scene, args.seconds, args.steps, args.device)
+    done = resumed.trainer
+    print(f"going on after {done.step} steps and {done.seconds:.1f} s")
+    warm_up(scene, resumed.config)
+    return train_to_end(resumed)

@@ -25,7 +25,8 @@ class Args:
 
 def run(args: Args) -> int:
     """List, or write."""
-    from orefield.scenes import embedded, procedural
+    from orefield.scenes import embedded
+    from orefield.scenes.shapes import procedural
 
     if args.write is None:
         for name, text in embedded.names().items():

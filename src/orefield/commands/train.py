@@ -22,35 +22,31 @@ class Args:
     """Folder for the run; None takes runs/SCENE, with a number where that is taken."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace the run that the folder holds."""
-    pictures: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Draw where samples are kept, in RUN/hardness: on a view, over time, and as a share."""
+    mining_maps: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Draw where samples are kept, in RUN/mining_maps: on a view, over time, and as a share."""
     config: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
 
 
 def run(args: Args) -> int:
     """Read the scene, train, evaluate, and say where to look."""
-    from orefield.checkpoint import create_run, header_of
-    from orefield.commands.session import Session, finish, open_source, settled, train
-    from orefield.evaluate import BACKGROUND
-    from orefield.mined import Album
-    from orefield.report.history import History
-    from orefield.threads import use_threads
-    from orefield.train import Trainer, warm_up
+    from orefield.config import resolve_preset
+    from orefield.runs.loop import start_run
+    from orefield.runs.progress import train_to_end
+    from orefield.scenes import describe, open_scene
+    from orefield.system.threads import use_threads
+    from orefield.training.trainer import warm_up
 
     use_threads(args.config.threads)
-    scene, source = open_source(args.scene, args.config.scene)
-    config = settled(args.config, scene)
+    scene = open_scene(args.scene, args.config.scene)
+    print(describe(scene))
+    config, why = resolve_preset(args.config, scene.unbounded, scene.opaque)
+    print(why)
     folder = args.out or free_folder(scene.name)
-    create_run(folder, header_of(scene, source, config), args.overwrite)
+    started = start_run(scene, folder, config, args.overwrite, args.mining_maps)
     print("compiling kernels (only the first run takes long) ...", flush=True)
     seconds = warm_up(scene, config)
     print(f"kernels ready after {seconds:.1f} s, cached for the next run")
-    trainer = Trainer(scene, config)
-    album = None
-    if args.pictures:
-        album = Album(trainer, scene, BACKGROUND[config.eval_background])
-    session = Session(folder, scene, config, trainer, History(), album)
-    return finish(session) if train(session) else 130
+    return train_to_end(started)
 
 
 def free_folder(name: str) -> Path:

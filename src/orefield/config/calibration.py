@@ -1,4 +1,4 @@
-"""Settings of what is learnt about the photographs themselves."""
+"""Settings of what is learned about the photographs themselves."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from orefield.config.require import require as _require
 
 @dataclass(frozen=True)
 class CalibrationConfig:
-    """What differs from photograph to photograph, and is learnt with the scene."""
+    """What differs from photograph to photograph, and is learned with the scene."""
 
     exposure: bool = False
     """Learn exposure and white balance: a gain and an offset per training image and channel. Test

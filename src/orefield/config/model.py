@@ -1,4 +1,4 @@
-"""Settings of the field and of where it is sampled."""
+"""Settings of the field and of where it is sampled. `None` is what a preset chooses."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,22 +8,24 @@ from orefield.config.require import require as _require
 
 @dataclass(frozen=True)
 class FieldConfig:
-    """The network: where colour and density come from."""
+    """The network that gives color and density."""
 
     kind: Literal["ngp", "nerf"] = "ngp"
     """`ngp`: multiresolution hash grid and small MLPs. `nerf`: the original 8-layer MLP (slow)."""
     levels: int = 16
     """Hash grid: number of resolutions."""
-    log2_table: int = 16
-    """Hash grid: at most 2^this entries per level, two features each."""
-    coarsest: int = 16
+    log2_hashmap_size: int | None = None
+    """Hash grid: at most 2^this entries per level, two features each. None: 16, or 17 for unbounded
+    scenes."""
+    base_resolution: int = 16
     """Hash grid: cells per axis at the first level."""
-    finest: int = 512
-    """Hash grid: cells per axis at the last level."""
+    max_resolution: int | None = None
+    """Hash grid: cells per axis at the last level. None: 512, or 1024 for unbounded scenes."""
     width: int = 64
     """Width of the hidden layers of the `ngp` MLPs."""
-    fog: float = 1.0
-    """Density, per scene unit, that the `ngp` field starts with; presets choose it by the scene."""
+    init_density: float | None = None
+    """Density, per scene unit, that the `ngp` field starts with. None: 3 where opaque photographs
+    show nothing but the scene's box, else 1."""
     nerf_width: int = 256
     """Width of the hidden layers of the `nerf` MLP."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -31,43 +33,52 @@ class FieldConfig:
 
     def __post_init__(self) -> None:
         _require(1 <= self.levels <= 32, "field.levels", "in 1..32", self.levels)
-        _require(4 <= self.log2_table <= 24, "field.log2_table", "in 4..24", self.log2_table)
-        _require(2 <= self.coarsest <= self.finest, "field.coarsest", "in 2..finest", self.coarsest)
-        _require(self.finest <= 2**16, "field.finest", "at most 65536", self.finest)
+        if (size := self.log2_hashmap_size) is not None:
+            _require(4 <= size <= 24, "field.log2_hashmap_size", "in 4..24", size)
+        base, finest = self.base_resolution, self.max_resolution
+        fits = 2 <= base <= (2**16 if finest is None else finest)
+        _require(fits, "field.base_resolution", "in 2..max_resolution", base)
+        if finest is not None:
+            _require(finest <= 2**16, "field.max_resolution", "at most 65536", finest)
         _require(self.width >= 8, "field.width", "at least 8", self.width)
-        _require(1e-6 <= self.fog <= 1e3, "field.fog", "in [1e-6, 1000]", self.fog)
+        if (density := self.init_density) is not None:
+            _require(1e-6 <= density <= 1e3, "field.init_density", "in [1e-6, 1000]", density)
         _require(self.nerf_width >= 8, "field.nerf_width", "at least 8", self.nerf_width)
 
 
 @dataclass(frozen=True)
 class SamplerConfig:
-    """Where along each ray to look."""
+    """Where along each ray the field is evaluated."""
 
-    kind: Literal["occupancy", "proposal"] = "occupancy"
+    kind: Literal["occupancy", "proposal"] | None = None
     """`occupancy`: equal steps through the cells of a grid that may hold something. `proposal`: a
-    fixed number of samples per ray, where two small density networks expect weight."""
+    fixed number of samples per ray, where two small density networks expect weight. None: by the
+    preset."""
     resolution: int = 64
     """Cells per axis of the occupancy grid."""
-    steps: int = 400
-    """A ray across the cube's diagonal would take this many steps: dt = sqrt(3) / steps."""
-    cone: float = 1 / 256
-    """Occupancy, in scenes with surroundings: far from a camera steps are this share of the
-    distance, which doubles them at every doubling of it. 0 keeps them equal."""
+    steps_per_diagonal: int | None = None
+    """A ray across the cube's diagonal would take this many steps: dt = sqrt(3) / this. None: 400,
+    or 100 for unbounded scenes."""
+    cone_angle: float | None = None
+    """Occupancy, unbounded scenes: far from a camera steps are this share of the distance, which
+    doubles them at every doubling of it. 0 keeps them equal. None: 1/32."""
     refresh_every: int = 16
     """Training steps between two refreshes of the grid."""
     warmup: int = 256
     """Refresh every cell for this many training steps, then a quarter drawn at random and as many
     of the occupied."""
-    decay: float = 0.9
+    ema_decay: float = 0.9
     """A cell's density decays by this factor at each refresh, before the maximum with the new."""
-    threshold: float = 0.03
-    """A cell is occupied when its optical thickness over a step exceeds this or the mean."""
+    occ_threshold: float = 0.03
+    """A cell is occupied when its optical depth over a step exceeds this or the mean."""
 
     def __post_init__(self) -> None:
         _require(4 <= self.resolution <= 512, "sampler.resolution", "in 4..512", self.resolution)
-        _require(self.steps >= 8, "sampler.steps", "at least 8", self.steps)
-        _require(0 <= self.cone < 1, "sampler.cone", "in [0, 1)", self.cone)
+        if (steps := self.steps_per_diagonal) is not None:
+            _require(steps >= 8, "sampler.steps_per_diagonal", "at least 8", steps)
+        if (cone := self.cone_angle) is not None:
+            _require(0 <= cone < 1, "sampler.cone_angle", "in [0, 1)", cone)
         _require(self.refresh_every >= 1, "sampler.refresh_every", "at least 1", self.refresh_every)
         _require(self.warmup >= 0, "sampler.warmup", "at least 0", self.warmup)
-        _require(0 < self.decay <= 1, "sampler.decay", "in (0, 1]", self.decay)
-        _require(self.threshold > 0, "sampler.threshold", "positive", self.threshold)
+        _require(0 < self.ema_decay <= 1, "sampler.ema_decay", "in (0, 1]", self.ema_decay)
+        _require(self.occ_threshold > 0, "sampler.occ_threshold", "positive", self.occ_threshold)

@@ -24,12 +24,12 @@ class SceneConfig:
     """Use at most this many training images, evenly spaced; 0 uses all."""
     box_scale: float = 1.0
     """Enlarge the scene box found from the cameras by this factor."""
-    extent: int = 0
+    background_extent: int = 0
     """How many times as wide as the box what is sampled is: a power of two up to 128. 1: the box
     and nothing round it; more: its surroundings too; 0: as the capture suggests."""
     masks: Literal["alpha", "ignore"] = "alpha"
     """What masks mean. `alpha`: they cut out an object, and nothing is behind it. `ignore`: they
-    hide what is not to be learnt (people, the tripod); neither trained on nor scored."""
+    hide what is not to be learned (people, the tripod); neither trained on nor scored."""
     mask_keeps: Literal["white", "black"] = "white"
     """Which side of a mask is kept; the other becomes transparent, or ignored."""
     allow_outside: bool = False
@@ -43,5 +43,10 @@ class SceneConfig:
         )
         _require(self.max_images >= 0, "scene.max_images", "at least 0", self.max_images)
         extents = [0, *(2**k for k in range(8))]
-        _require(self.extent in extents, "scene.extent", f"one of {extents}", self.extent)
+        _require(
+            self.background_extent in extents,
+            "scene.background_extent",
+            f"one of {extents}",
+            self.background_extent,
+        )
         _require(self.box_scale > 0, "scene.box_scale", "positive", self.box_scale)

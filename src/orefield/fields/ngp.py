@@ -1,4 +1,4 @@
-"""The Instant-NGP field (Müller et al. 2022, section 5.4): hash grid, density MLP, colour MLP.
+"""The Instant-NGP field (Müller et al. 2022, section 5.4): hash grid, density MLP, color MLP.
 
     features = hash grid(position)                                 [2 levels]
     shape = W2 relu(W1 features) + (log fog, 0, ...)               [16], shape[0] the log density
@@ -7,7 +7,7 @@ Matrix products run in bf16 where asked for; master weights, the density's last 
 stay fp32, because an error in the log density is a relative error of the density. The weights
 start such that the field is a fog of nearly constant density.
 
-A call works under autograd. Training does without: `learn` carries given gradients at the outputs
+A call works under autograd. Training does without: `accumulate_grad` carries given gradients at the outputs
 back by hand, block by block, so that on a CPU a block's activations never leave the cache and no
 graph is held. For the same products that takes two thirds of autograd's time.
 """
@@ -20,10 +20,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
-from orefield.fields.directions import spherical_harmonics
-from orefield.ops.composite import LARGEST_LOG_DENSITY
+from orefield.fields.encodings import spherical_harmonics
 from orefield.ops.hash_grid import GridLayout, hash_grid, hash_grid_backward
-from orefield.ops.hash_grid_positions import positions_backward
+from orefield.ops.hash_grid_positions import hash_grid_positions_backward
+from orefield.ops.volume_rendering import MAX_LOG_DENSITY
 
 _CODE = 16
 _BLOCK = 4096
@@ -43,29 +43,31 @@ class NgpField(nn.Module):
         width: int,
         dtype: torch.dtype,
         generator: torch.Generator,
-        fog: float = 1.0,
+        init_density: float = 1.0,
     ) -> None:
-        """`fog`: the density, per scene unit, that the field starts with."""
+        """`init_density`: the density, per scene unit, that the field starts with."""
         super().__init__()
-        self.layout, self.dtype, self.log_fog = layout, dtype, math.log(fog)
+        self.layout, self.dtype, self.log_init_density = layout, dtype, math.log(init_density)
 
         def weights(rows: int, columns: int) -> nn.Parameter:
             bound = (6 / (rows + columns)) ** 0.5  # Glorot and Bengio 2010, equation 16
             return nn.Parameter((torch.rand(rows, columns, generator=generator) * 2 - 1) * bound)
 
         self.table_half: Tensor | None = None
-        """A copy of the table in fp16 that is read in its place, where there is one; its optimiser
+        """A copy of the table in fp16 that is read in its place, where there is one; its optimizer
         keeps it up to date. Not part of the field's state."""
         self.table = nn.Parameter((torch.rand(layout.rows, 2, generator=generator) * 2 - 1) * 1e-4)
         self.density1, self.density2 = weights(width, layout.features), weights(_CODE, width)
-        self.colour1, self.colour2 = weights(width, 2 * _CODE), weights(width, width)
-        self.colour3 = weights(3, width)
+        self.color1, self.color2 = weights(width, 2 * _CODE), weights(width, width)
+        self.color3 = weights(3, width)
 
-    def directions(self, directions: Float[Tensor, "rays 3"]) -> Float[Tensor, "rays code"]:
+    def encode_directions(self, directions: Float[Tensor, "rays 3"]) -> Float[Tensor, "rays code"]:
         """Spherical harmonics, 16 per ray."""
         return spherical_harmonics(directions).to(self.dtype)
 
-    def encode(self, positions: Float[Tensor, "3 samples"]) -> Float[Tensor, "features samples"]:
+    def encode_positions(
+        self, positions: Float[Tensor, "3 samples"]
+    ) -> Float[Tensor, "features samples"]:
         """Hash-grid features."""
         return hash_grid(self.table, positions, self.layout, self.dtype, self.table_half)
 
@@ -81,45 +83,47 @@ class NgpField(nn.Module):
         codes: Float[Tensor, "rays code"],
         ray: Int[Tensor, " samples"],
     ) -> Float[Tensor, "samples 4"]:
-        """Raw outputs (log density, three colour logits), fp32."""
-        shape = self.shape(self.encode(positions))
-        return torch.cat([shape[:, :1], self.shade(shape, codes, ray)], 1)
+        """Raw outputs (log density, three color logits), fp32."""
+        shape = self.density_and_geometry(self.encode_positions(positions))
+        return torch.cat([shape[:, :1], self.color_logits(shape, codes, ray)], 1)
 
-    def shape(self, features: Float[Tensor, "features samples"]) -> Float[Tensor, "samples code"]:
-        """Log density and 15 numbers for `shade`, fp32."""
+    def density_and_geometry(
+        self, features: Float[Tensor, "features samples"]
+    ) -> Float[Tensor, "samples code"]:
+        """Log density and 15 numbers for `color_logits`, fp32."""
 
         def block(part: slice) -> Tensor:
             here = features[:, part]
             return linear(self._hidden(here).float(), self.density2)[: here.shape[1]]
 
-        return self._in_fog(torch.cat([block(part) for part in _blocks(features)]))
+        return self._add_init_density(torch.cat([block(part) for part in _blocks(features)]))
 
-    def shade(
+    def color_logits(
         self,
         shape: Float[Tensor, "samples code"],
         codes: Float[Tensor, "rays directions"],
         ray: Int[Tensor, " samples"],
     ) -> Float[Tensor, "samples 3"]:
-        """Colour logits, fp32."""
+        """Color logits, fp32."""
 
         def block(part: slice) -> Tensor:
             x = torch.cat([shape[part].to(self.dtype), codes.index_select(0, ray[part])], 1)
-            x = linear(self._filled(x.T).T, self.colour1.to(self.dtype)).relu_()
-            x = linear(x, self.colour2.to(self.dtype)).relu_()
-            return linear(x, self.colour3.to(self.dtype))[: len(shape[part])].float()
+            x = linear(self._filled(x.T).T, self.color1.to(self.dtype)).relu_()
+            x = linear(x, self.color2.to(self.dtype)).relu_()
+            return linear(x, self.color3.to(self.dtype))[: len(shape[part])].float()
 
         return torch.cat([block(part) for part in _blocks(ray)])
 
     @torch.no_grad()
     def density(self, positions: Float[Tensor, "3 points"]) -> Float[Tensor, " points"]:
         """Density per scene unit."""
-        features = self.encode(positions)
+        features = self.encode_positions(positions)
         parts = [features[:, part] for part in _blocks(features)]
         log = [(self._hidden(x).float() @ self.density2[0])[: x.shape[1]] for x in parts]
-        return torch.cat(log).add_(self.log_fog).clamp_(max=LARGEST_LOG_DENSITY).exp_()
+        return torch.cat(log).add_(self.log_init_density).clamp_(max=MAX_LOG_DENSITY).exp_()
 
     @torch.no_grad()
-    def learn(
+    def accumulate_grad(
         self,
         positions: Float[Tensor, "3 samples"],
         codes: Float[Tensor, "rays code"],
@@ -132,18 +136,18 @@ class NgpField(nn.Module):
 
         Returns the gradient at the positions where `at_positions` asks for it.
         """
-        features = self.encode(positions) if features is None else features
+        features = self.encode_positions(positions) if features is None else features
         for parameter in self.parameters():
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-        weights = (self.density1, self.colour1, self.colour2, self.colour3)
+        weights = (self.density1, self.color1, self.color2, self.color3)
         w1, v1, v2, v3 = (w.to(self.dtype) for w in weights)
         back = torch.empty(len(ray), self.layout.features, dtype=self.dtype, device=ray.device)
         for part in _blocks(ray):
             n = len(ray[part])
             f, g = self._filled(features[:, part]).T, self._filled(grad[part].T).T
             hidden = linear(f, w1).relu_()
-            shape = self._in_fog(linear(hidden.float(), self.density2))
+            shape = self._add_init_density(linear(hidden.float(), self.density2))
             x = torch.cat([shape.to(self.dtype), codes.index_select(0, self._filled(ray[part]))], 1)
             first = linear(x, v1).relu_()
             second = linear(first, v2).relu_()
@@ -154,19 +158,19 @@ class NgpField(nn.Module):
             g_shape[:, 0] += g[:, 0]
             g_hidden = _relu_backward((g_shape @ self.density2).to(self.dtype), hidden, 0)
             back[part] = (g_hidden @ w1)[:n]
-            _add(self.colour3, g3, second)
-            _add(self.colour2, g2, first)
-            _add(self.colour1, g1, x)
+            _add(self.color3, g3, second)
+            _add(self.color2, g2, first)
+            _add(self.color1, g1, x)
             _add(self.density2, g_shape, hidden.float())
             _add(self.density1, g_hidden, f)
         assert self.table.grad is not None
         hash_grid_backward(back.T, positions, self.layout, self.table.grad)
         if not at_positions:
             return None
-        return positions_backward(back.T, self.table, positions, self.layout)
+        return hash_grid_positions_backward(back.T, self.table, positions, self.layout)
 
-    def _in_fog(self, shape: Tensor) -> Tensor:
-        shape[:, 0] += self.log_fog
+    def _add_init_density(self, shape: Tensor) -> Tensor:
+        shape[:, 0] += self.log_init_density
         return shape
 
     def _hidden(self, features: Tensor) -> Tensor:

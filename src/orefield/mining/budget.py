@@ -1,39 +1,36 @@
 """How many samples to keep: the paper's b = B / tau, with a slow running mean of tau."""
 
-from typing import NamedTuple
-
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from orefield.mining.hardness import imbalance
 
 
-class Budget(NamedTuple):
-    """What the budget remembers from step to step.
-
-    `_asdict()` is JSON, and `Budget(**that)` goes on exactly.
-    """
-
-    tau: float = 1.0
-    """Running mean of the batches' tau. Starts at 1, so that b sits on its upper clamp for the
-    first steps."""
+def initial_tau(device: torch.device | None = None) -> Float64[Tensor, ""]:
+    """Where the running mean of tau starts: at 1, so that b sits on its upper clamp at first."""
+    return torch.ones((), dtype=torch.float64, device=device)
 
 
 def paper_budget(
-    budget: Budget | None, g: Float[Tensor, " samples"], smallest: float, largest: float
-) -> tuple[Budget, int]:
-    """Take the batch's tau into the running mean, and the number b of samples to keep of its B.
+    tau: Float64[Tensor, ""] | None,
+    g: Float[Tensor, " samples"],
+    min_budget: float,
+    max_budget: float,
+) -> tuple[Float64[Tensor, ""], Int[Tensor, ""]]:
+    """The running tau after this batch, and the number b of samples to keep of its B.
 
-    `tau <- 0.99 tau + 0.01 tau_new` when `tau_new > 1`; then `b = B / tau`, clamped to `[smallest
-    B, largest B]` and cut to a whole number, at least 1 (Korhonen et al. 2024). `None` has no
-    memory: the batch's own tau is used.
+    `tau <- 0.99 tau + 0.01 tau_new` when `tau_new > 1`; then `b = B / tau`, clamped to
+    `[min_budget B, max_budget B]` and cut to a whole number, at least 1 (Korhonen et al. 2024).
+    `None` has no memory: the batch's own tau is used. Nothing is read from the device.
+
+        g = (3, 1, 0, ..., 0) of 16, tau = 3:   tau_new = 3.162, tau = 3.0016, b = 5
     """
     new = imbalance(g)
-    tau = new if budget is None else budget.tau
-    if new > 1:
-        tau = 0.99 * tau + 0.01 * new
-    share = min(max(1 / tau, smallest), largest)
-    return Budget(tau), whole_budget(share, len(g))
+    tau = new if tau is None else tau
+    tau = torch.where(new > 1, 0.99 * tau + 0.01 * new, tau)
+    share = (1 / tau).clamp(min_budget, max_budget)
+    return tau, (share * len(g)).long().clamp(min=1).clamp(max=len(g))
 
 
 def whole_budget(share: float, samples: int) -> int:

@@ -56,7 +56,7 @@ def mine(
     Forward hooks see two calls, the second of the kept samples alone. The module must map each
     sample by itself, and twice the same way. `torch.compile` breaks its graph here.
 
-    Raises OrefieldError for dropout or batch normalisation in training mode, for inputs or outputs
+    Raises OrefieldError for dropout or batch normalization in training mode, for inputs or outputs
     that are not one row per sample, under `torch.compile(fullgraph=True)`, and for a module wrapped
     in DistributedDataParallel: wrap the module whose forward calls `mine` instead.
     """
@@ -94,7 +94,7 @@ def _mine(
 def _uncompiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, left alone by `torch.compile` when a compiled caller reaches it.
 
-    Made when first needed, since it loads the compiler; every optimiser of torch does that too.
+    Made when first needed, since it loads the compiler; every optimizer of torch does that too.
     """
     left_alone: Callable[..., Any] = torch.compiler.disable(function)
     return left_alone
@@ -123,10 +123,10 @@ class _Call:
 
     def choose(self, g: Float32[Tensor, " samples"]) -> Selection:
         if self.stats is None:
-            return select(self.config, g, None, self.generator)[0]
-        selection, budget = select(self.config, g, self.stats.budget, self.generator)
-        assert budget is not None  # one was given
-        self.stats.budget = budget
+            return select(self.config, g, self.generator)[0]
+        selection, tau = select(self.config, g, self.generator, self.stats.tau.to(g.device))
+        assert tau is not None  # one was given
+        self.stats.tau = tau
         self.stats.record(g, len(selection.kept))
         return selection
 

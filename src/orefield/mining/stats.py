@@ -2,23 +2,23 @@
 
 from dataclasses import dataclass, field
 
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
-from orefield.mining.budget import Budget
+from orefield.mining.budget import initial_tau
 from orefield.mining.hardness import effective_sample_size
 
 
 @dataclass
 class MiningStats:
-    """The latest backward pass of `mine`, and the running budget that it carries from call to call.
+    """The latest backward pass of `mine`, and the running tau that it carries from call to call.
 
     Counts are plain numbers. What needs arithmetic on the device happens when it is asked for, on
     the hardness kept from that pass (one float32 per sample). Keep one of these per module.
     """
 
-    budget: Budget = field(default_factory=Budget)
-    """For `hsm` and the rules that follow the paper's b; save it to go on exactly."""
+    tau: Float64[Tensor, ""] = field(default_factory=initial_tau)
+    """Running mean, for `hsm` and the rules that follow the paper's b; save it to go on exactly."""
     passes: int = 0
     """Backward passes so far."""
     samples: int = 0
@@ -34,7 +34,7 @@ class MiningStats:
     @property
     def effective(self) -> float:
         """Effective sample size of the batch, `(sum g)^2 / sum g^2`; waits for the device."""
-        return 0.0 if self.hardness is None else effective_sample_size(self.hardness)
+        return 0.0 if self.hardness is None else float(effective_sample_size(self.hardness))
 
     def quantiles(self, *shares: float) -> list[float]:
         """Hardness below which each given share of the samples lies; waits for the device."""

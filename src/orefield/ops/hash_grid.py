@@ -44,14 +44,16 @@ class GridLayout:
         return 2 * len(self.resolution)
 
 
-def grid_layout(levels: int, log2_table: int, coarsest: int, finest: int) -> GridLayout:
-    """Levels from `coarsest` to `finest` cells per axis, each finer by one factor (equation 2)."""
-    growth = (finest / coarsest) ** (1 / max(levels - 1, 1))
-    resolution = [round(coarsest * growth**level) for level in range(levels)]
+def grid_layout(
+    levels: int, log2_hashmap_size: int, base_resolution: int, max_resolution: int
+) -> GridLayout:
+    """Levels from `base_resolution` to `max_resolution` cells per axis, each finer by one factor (equation 2)."""
+    growth = (max_resolution / base_resolution) ** (1 / max(levels - 1, 1))
+    resolution = [round(base_resolution * growth**level) for level in range(levels)]
     vertices = [(r + 1) ** 3 for r in resolution]
-    size = [min(v, 2**log2_table) for v in vertices]
+    size = [min(v, 2**log2_hashmap_size) for v in vertices]
     first = [sum(size[:level]) for level in range(levels)]
-    dense = [v <= 2**log2_table for v in vertices]
+    dense = [v <= 2**log2_hashmap_size for v in vertices]
     return GridLayout(tuple(resolution), tuple(first), tuple(size), tuple(dense))
 
 

@@ -1,4 +1,4 @@
-"""The hash grid's gradient at the positions (see hash_grid.py), for rays that are learnt.
+"""The hash grid's gradient at the positions (see hash_grid.py), for rays that are learned.
 
 Within a cell, features are trilinear in the position: the derivative along an axis is the
 difference of the mixes on the two faces across it, times the cells per unit. At a position outside
@@ -28,7 +28,7 @@ def definition(
     return found
 
 
-def positions_backward(
+def hash_grid_positions_backward(
     grad: Float[Tensor, "features samples"],
     table: Float[Tensor, "rows 2"],
     positions: Float[Tensor, "3 samples"],
@@ -36,6 +36,6 @@ def positions_backward(
 ) -> Float[Tensor, "3 samples"]:
     """dL/dpositions, given dL/dfeatures."""
     twin = pick("hash_grid_positions", positions)
-    run = definition if twin is None else twin.positions_backward
+    run = definition if twin is None else twin.hash_grid_positions_backward
     found: Tensor = run(grad, table, positions, layout)
     return found

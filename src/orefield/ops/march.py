@@ -1,9 +1,9 @@
 """Ray marching through an occupancy grid (Müller et al. 2022, appendix E.1).
 
 The grid covers the unit cube, and with more than one level also what surrounds it: level m is a
-cube of side 2^m with the same centre and as many cells, and a place belongs to the smallest that
+cube of side 2^m with the same center and as many cells, and a place belongs to the smallest that
 holds it. Samples then lie at contracted positions (ops/contract.py), and steps grow with distance:
-they double at N dt, 2 N dt, 4 N dt, ... from the camera, with N = 1 / cone, so that a step is never
+they double at N dt, 2 N dt, 4 N dt, ... from the camera, with N = 1 / cone_angle, so that a step is never
 longer than cone times its distance, nor, far out, shorter than half of that.
 
 A distance t is u(t) steps from the camera. Sample k of a ray lies at u = u(entry) + k + jitter,
@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from orefield.ops.backend import pick
-from orefield.ops.contract import contract
+from orefield.ops.contraction import contract
 from orefield.types import PackedSamples, Rays
 
 ENDED = -1
@@ -39,18 +39,20 @@ class Grid(NamedTuple):
     """Length of a step, in scene units; of the shortest, where steps grow."""
     near: float = 0.0
     """Distance from the camera before which nothing is sampled."""
-    cone: float = 0.0
+    cone_angle: float = 0.0
     """Longest step as a share of its distance; 0 for equal steps, as in a grid of one level."""
 
     @property
-    def extent(self) -> int:
+    def background_extent(self) -> int:
         """Side of the largest cube."""
         return 1 << (len(self.clear) - 1)
 
     @property
     def octave(self) -> float:
         """N: steps before the first doubling, and between two."""
-        return float(round(1 / self.cone)) if self.cone and len(self.clear) > 1 else _EQUAL
+        return (
+            float(round(1 / self.cone_angle)) if self.cone_angle and len(self.clear) > 1 else _EQUAL
+        )
 
 
 def clearance(
@@ -85,13 +87,13 @@ def clearance(
 
 
 def entry_and_exit(
-    rays: Rays, near: float, extent: int = 1
+    rays: Rays, near: float, background_extent: int = 1
 ) -> tuple[Float[Tensor, " rays"], Float[Tensor, " rays"]]:
-    """Distances at which rays enter and leave the cube of side `extent` round the unit cube.
+    """Distances at which rays enter and leave the cube of side `background_extent` round the unit cube.
 
     exit <= entry where they miss it.
     """
-    inverse, margin = 1 / rays.directions, (extent - 1) / 2
+    inverse, margin = 1 / rays.directions, (background_extent - 1) / 2
     low, high = (-margin - rays.origins) * inverse, (1 + margin - rays.origins) * inverse
     # A ray in a face's plane gives 0 * inf = nan: it touches nothing, let the other axes decide.
     entry = torch.nan_to_num(torch.minimum(low, high), nan=-torch.inf, posinf=torch.inf)
@@ -116,7 +118,7 @@ def distance_after(
 
 def span_in_steps(rays: Rays, grid: Grid) -> tuple[Float[Tensor, " rays"], Float[Tensor, " rays"]]:
     """u(entry), and the distance of the exit; 0 and -1 for rays that miss."""
-    entry, leave = entry_and_exit(rays, grid.near, grid.extent)
+    entry, leave = entry_and_exit(rays, grid.near, grid.background_extent)
     meets = entry < leave
     begin = steps_to(torch.where(meets, entry, 0.0), grid.dt, grid.octave)
     return begin, torch.where(meets, leave, -1.0)
@@ -146,7 +148,7 @@ def definition(
     spans = torch.stack([counts.cumsum(0) - counts, counts], 1).int()
     following = torch.where(overflow.any(1), overflow.int().argmax(1), ENDED).int()
     positions = points[ray, index].T.contiguous()
-    positions = contract(positions) if grid.extent > 1 else positions
+    positions = contract(positions) if grid.background_extent > 1 else positions
     samples = PackedSamples(positions, t[ray, index], step[ray, index], ray.int(), spans)
     return samples, following
 
@@ -172,7 +174,7 @@ def march(
 ) -> tuple[PackedSamples, Int[Tensor, " rays"]]:
     """Samples in occupied cells, and per ray the k at which to go on (ENDED when there is none).
 
-    `jitter` lies in [0, 1) and defaults to bin centres, 0.5; `first` defaults to 0. Raises
+    `jitter` lies in [0, 1) and defaults to bin centers, 0.5; `first` defaults to 0. Raises
     ValueError for dt <= 0 or limit < 1.
     """
     if grid.dt <= 0 or limit < 1:

@@ -1,6 +1,6 @@
 """How far away half of a ray's light has been stopped.
 
-With thickness x_i over an interval of length dt_i, X_i the thickness before it, and i the interval
+With optical depth x_i over an interval of length dt_i, X_i the optical depth before it, and i the interval
 in which the sum passes ln 2,
     t = t_i - dt_i / 2 + dt_i (ln 2 - X_i) / x_i,
 so that with c = dt_i / x_i the gradient at the log densities s is
@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from orefield.ops.composite import LARGEST_LOG_DENSITY
+from orefield.ops.volume_rendering import MAX_LOG_DENSITY
 
 HALF = math.log(2)
 
@@ -28,10 +28,10 @@ def median_depth(
 ) -> Float[Tensor, " rays"]:
     """Median distance along each ray, differentiable in the log densities.
 
-    `before` is the thickness each ray had before its first sample here, if any: a ray may be
+    `before` is the optical depth each ray had before its first sample here, if any: a ray may be
     rendered in pieces, and has its median in one of them.
     """
-    x = torch.exp(log_density.clamp(max=LARGEST_LOG_DENSITY)) * dt
+    x = torch.exp(log_density.clamp(max=MAX_LOG_DENSITY)) * dt
     first, count = spans[:, 0].long(), spans[:, 1].long()
     ray = torch.repeat_interleave(count)
     through = torch.nn.functional.pad(x.double().cumsum(0), (1, 0))

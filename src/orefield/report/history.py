@@ -6,12 +6,12 @@ from statistics import fmean
 from typing import Any, Protocol, runtime_checkable
 
 from orefield.errors import RunError
-from orefield.metrics import mse_to_psnr
+from orefield.evaluation.metrics import mse_to_psnr
 
 
 @runtime_checkable
-class Step(Protocol):
-    """What one training step reports."""
+class StepFacts(Protocol):
+    """What one training step reports; `training.StepStats` is one."""
 
     @property
     def step(self) -> int:
@@ -24,8 +24,8 @@ class Step(Protocol):
         ...
 
     @property
-    def loss(self) -> float:
-        """Mean squared error over the step's own rays; not finite when the step was skipped."""
+    def losses(self) -> dict[str, float]:
+        """Terms of the loss; `color`, the mean squared error, is not finite in a skipped step."""
         ...
 
     @property
@@ -34,8 +34,8 @@ class Step(Protocol):
         ...
 
     @property
-    def marched(self) -> int:
-        """Samples marched in the step."""
+    def evaluated(self) -> int:
+        """Samples evaluated in the step."""
         ...
 
     @property
@@ -45,20 +45,22 @@ class Step(Protocol):
 
 
 @dataclass(frozen=True)
-class Point:
+class HistoryPoint:
     """Averages over the steps since the previous point."""
 
     step: int
     seconds: float
     train_psnr: float | None
-    """None when every step since was skipped."""
+    """Of the training rays, in dB; None when every step since was skipped."""
+    losses: dict[str, float]
+    """Mean of each term of the loss."""
     rays_per_step: float
-    marched_per_step: float
+    evaluated_per_step: float
     kept_share: float
 
 
 @dataclass(frozen=True)
-class Check:
+class Evaluation:
     """Test quality while training, over a fixed set of test pixels."""
 
     step: int
@@ -68,13 +70,13 @@ class Check:
 
 @dataclass
 class History:
-    """About a hundred points over a run's budget, and the test checks between them."""
+    """About a hundred points over a run's budget, and the evaluations between them."""
 
-    points: list[Point] = field(default_factory=list)
-    checks: list[Check] = field(default_factory=list)
-    _steps: list[Step] = field(default_factory=list)
+    points: list[HistoryPoint] = field(default_factory=list)
+    evaluations: list[Evaluation] = field(default_factory=list)
+    _steps: list[StepFacts] = field(default_factory=list)
 
-    def add(self, step: Step, share_of_budget: float) -> None:
+    def add(self, step: StepFacts, share_of_budget: float) -> None:
         """Take in one step; `share_of_budget` in [0, 1] says how much of the run is done."""
         self._steps.append(step)
         if share_of_budget >= (len(self.points) + 1) / 100:
@@ -84,21 +86,20 @@ class History:
         """Average the steps since the last point into a new one, if there are any."""
         if not self._steps:
             return
-        steps, last, marched = (
-            len(self._steps),
-            self._steps[-1],
-            sum(s.marched for s in self._steps),
-        )
-        losses = [s.loss for s in self._steps if isfinite(s.loss)]
-        kept = sum(s.kept for s in self._steps)
+        steps, last = self._steps, self._steps[-1]
+        evaluated = sum(s.evaluated for s in steps)
+        finite = [s.losses for s in steps if isfinite(s.losses["color"])]
+        names = dict.fromkeys(name for losses in finite for name in losses)
+        losses = {n: fmean(one[n] for one in finite if n in one) for n in names}
         self.points.append(
-            Point(
+            HistoryPoint(
                 step=last.step,
                 seconds=last.seconds,
-                train_psnr=mse_to_psnr(fmean(losses)) if losses else None,
-                rays_per_step=sum(s.rays for s in self._steps) / steps,
-                marched_per_step=marched / steps,
-                kept_share=kept / max(marched, 1),
+                train_psnr=mse_to_psnr(losses["color"]) if finite else None,
+                losses=losses,
+                rays_per_step=sum(s.rays for s in steps) / len(steps),
+                evaluated_per_step=evaluated / len(steps),
+                kept_share=sum(s.kept for s in steps) / max(evaluated, 1),
             )
         )
         self._steps.clear()
@@ -107,15 +108,15 @@ class History:
         """Plain JSON types."""
         return {
             "points": [asdict(point) for point in self.points],
-            "checks": [asdict(check) for check in self.checks],
+            "evaluations": [asdict(evaluation) for evaluation in self.evaluations],
         }
 
 
 def history_from_dict(values: dict[str, Any], origin: str) -> History:
     """The inverse of `History.to_dict`; RunError names `origin` when something does not fit."""
     try:
-        points = [Point(**point) for point in values["points"]]
-        checks = [Check(**check) for check in values["checks"]]
+        points = [HistoryPoint(**point) for point in values["points"]]
+        evaluations = [Evaluation(**evaluation) for evaluation in values["evaluations"]]
     except (KeyError, TypeError) as error:
         raise RunError(f"{origin}: 'training' does not fit this version: {error}") from None
-    return History(points, checks)
+    return History(points, evaluations)

@@ -1,4 +1,4 @@
-"""Pictures to look at: truth, render and error side by side, depth in colour, contact sheets."""
+"""Pictures to look at: truth, render and error side by side, depth in color, contact sheets."""
 
 from pathlib import Path
 
@@ -17,9 +17,9 @@ _PAPER, _INK = (255, 255, 255), (40, 40, 40)
 Pixels = UInt8[np.ndarray, "height width 3"]
 
 
-def to_pixels(colour: Float[Tensor, "height width 3"]) -> Pixels:
-    """Colour in [0, 1] as 8-bit RGB, rounded; values outside are clipped."""
-    pixels: Pixels = (colour.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+def to_pixels(color: Float[Tensor, "height width 3"]) -> Pixels:
+    """Color in [0, 1] as 8-bit RGB, rounded; values outside are clipped."""
+    pixels: Pixels = (color.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
     return pixels
 
 
@@ -28,13 +28,13 @@ def error_pixels(
 ) -> Pixels:
     """Largest absolute error over the channels, amplified by `ERROR_GAIN`, dark to bright."""
     error = (render - truth).abs().amax(-1)
-    return _coloured(ERROR_GAIN * error, "inferno")
+    return _colored(ERROR_GAIN * error, "inferno")
 
 
 def depth_pixels(
     depth: Float[Tensor, "height width"], opacity: Float[Tensor, "height width"]
 ) -> Pixels:
-    """Depth in colour, near bright and far dark, over the range that solid pixels span.
+    """Depth in color, near bright and far dark, over the range that solid pixels span.
 
     The range runs from the 2nd to the 98th percentile of pixels with opacity above 0.5; the rest
     fades into black with its opacity.
@@ -44,7 +44,7 @@ def depth_pixels(
         return np.zeros((*depth.shape, 3), np.uint8)
     near, far = np.quantile(solid.double().cpu().numpy(), [0.02, 0.98])
     nearness = 1 - (depth - near) / max(far - near, 1e-6)
-    shaded = _coloured(nearness, "viridis") * opacity.clamp(0, 1)[..., None].cpu().numpy()
+    shaded = _colored(nearness, "viridis") * opacity.clamp(0, 1)[..., None].cpu().numpy()
     pixels: Pixels = shaded.astype(np.uint8)
     return pixels
 
@@ -55,7 +55,7 @@ def comparison(
     name: str,
     psnr: float,
 ) -> Image.Image:
-    """Truth | render | error, labelled with the view's name and the render's PSNR in dB."""
+    """Truth | render | error, labeled with the view's name and the render's PSNR in dB."""
     panels = [to_pixels(truth), to_pixels(render), error_pixels(render, truth)]
     labels = [name, f"render {psnr:.2f} dB", f"error x{ERROR_GAIN}"]
     height, width = panels[0].shape[:2]
@@ -89,11 +89,11 @@ def save_picture(picture: Image.Image | Pixels, path: Path) -> None:
     image.save(path)
 
 
-def _coloured(values: Float[Tensor, "height width"], colour_map: str) -> Pixels:
-    """Values clipped to [0, 1] through one of matplotlib's colour maps."""
+def _colored(values: Float[Tensor, "height width"], color_map: str) -> Pixels:
+    """Values clipped to [0, 1] through one of matplotlib's color maps."""
     from matplotlib import colormaps
 
-    mapped = colormaps[colour_map](values.clamp(0, 1).cpu().numpy(), bytes=True)
+    mapped = colormaps[color_map](values.clamp(0, 1).cpu().numpy(), bytes=True)
     return np.ascontiguousarray(mapped[..., :3])
 
 

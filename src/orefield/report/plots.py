@@ -19,9 +19,9 @@ def plot_psnr(path: Path, history: History, title: str, test_psnr: float | None 
     seconds = [point.seconds for point in history.points]
     train = [nan if point.train_psnr is None else point.train_psnr for point in history.points]
     axes.plot(seconds, train, color=_TRAIN, linewidth=1.2, label="training rays")
-    if history.checks:
-        times = [check.seconds for check in history.checks]
-        values = [check.test_psnr for check in history.checks]
+    if history.evaluations:
+        times = [evaluation.seconds for evaluation in history.evaluations]
+        values = [evaluation.test_psnr for evaluation in history.evaluations]
         axes.plot(times, values, "o-", color=_TEST, markersize=4, label="test pixels")
     if test_psnr is not None and seconds:
         text = f"all test views: {test_psnr:.2f} dB"
@@ -31,7 +31,7 @@ def plot_psnr(path: Path, history: History, title: str, test_psnr: float | None 
 
 
 def plot_kept(path: Path, history: History, title: str) -> None:
-    """Share of marched samples that earned a backward pass, over training seconds."""
+    """Share of evaluated samples that earned a backward pass, over training seconds."""
     figure, axes = _canvas(title, "samples kept (%)")
     seconds = [point.seconds for point in history.points]
     axes.plot(seconds, [100 * point.kept_share for point in history.points], color=_TEST)

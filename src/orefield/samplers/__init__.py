@@ -1,17 +1,22 @@
-"""Samplers: where along each ray to look."""
+"""Samplers: where along each ray the field is evaluated."""
 
 import torch
 
-from orefield.config import RunConfig
-from orefield.samplers.occupancy import OccupancySampler as OccupancySampler
+from orefield.config import RunConfig, chosen
+from orefield.samplers.camera_coverage import camera_coverage as camera_coverage
+from orefield.samplers.occupancy_grid import OccupancySampler as OccupancySampler
 from orefield.samplers.proposal import ProposalSampler as ProposalSampler
-from orefield.samplers.visibility import seen_cells as seen_cells
+from orefield.types import Sampler
 
 
 def make_sampler(
-    config: RunConfig, near: float, extent: int, seen: torch.Tensor | None = None
-) -> OccupancySampler | ProposalSampler:
-    """A fresh sampler; `seen` are the cells that cameras see, for the occupancy grid."""
-    if config.sampler.kind == "proposal":
-        return ProposalSampler(config.proposal, near, extent, config.seed)
-    return OccupancySampler(config.sampler, near, seen, extent)
+    config: RunConfig,
+    near: float,
+    background_extent: int,
+    device: torch.device,
+    covered: torch.Tensor | None = None,
+) -> Sampler:
+    """A fresh sampler; `covered` are the cells that cameras see, for the occupancy grid."""
+    if chosen(config.sampler.kind, "sampler.kind") == "proposal":
+        return ProposalSampler(config.proposal, near, background_extent, config.seed).to(device)
+    return OccupancySampler(config.sampler, near, covered, background_extent).to(device)

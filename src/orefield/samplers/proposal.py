@@ -1,23 +1,25 @@
 """Proposal networks (Barron et al., "Mip-NeRF 360", 2022, section 3; nerfacto's way).
 
-A first small density network is asked at many places along each ray, a second at fewer, where the
-first expects weight, and the field only at those where the second does. The networks learn from the
-field's weights alone: they must allow for at least those (`ops.resample.overflow`).
+A first small density network is evaluated at many samples along each ray, a second at fewer, where
+the first expects weight, and the field only at those where the second does. The networks learn from
+the field's weights alone: they must allow for at least those (`ops.pdf.interlevel_loss`).
 
-Places are equally spaced in s(t), which is t / 2 up to one box away and 1 - 1 / (2 t) from there
-on. Where a scene has surroundings, positions are contracted (ops/contract.py), and the last
-interval of a ray never ends: whatever light is left is stopped there.
+Samples are equally spaced in s(t), which is t / 2 up to one box away and 1 - 1 / (2 t) from there
+on. In an unbounded scene positions are contracted (ops/contraction.py), and the last interval of a
+ray never ends: whatever light is left is stopped there.
 """
+
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from orefield.config import ProposalConfig
-from orefield.ops.contract import contract
+from orefield.ops.contraction import contract
 from orefield.ops.march import ENDED, entry_and_exit
-from orefield.ops.resample import overflow, resample, weights_of
-from orefield.samplers.density_net import DensityNet
+from orefield.ops.pdf import interlevel_loss, render_weights, sample_pdf
+from orefield.samplers.density_network import DensityNetwork
 from orefield.types import Density, PackedSamples, Rays
 
 ENDLESS = 1e10
@@ -36,34 +38,42 @@ def distance(s: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
     return torch.where(s < 0.5, 2 * s, 0.5 / (1 - s.clamp(min=0.5)))
 
 
-class _Pending:
-    """What `learn` needs of the last call: edges in s, and the networks' weights with a graph."""
-
-    def __init__(self) -> None:
-        self.histograms: list[tuple[Tensor, Tensor]] = []
-        self.edges: Tensor | None = None
-
-
-class ProposalSampler:
+class ProposalSampler(nn.Module):
     """As many samples on every ray, where weight is expected; implements `types.Sampler`."""
 
-    def __init__(self, config: ProposalConfig, near: float, extent: int = 1, seed: int = 0) -> None:
-        """`near`: scene units in front of a camera left empty; `extent`: as of the scene."""
-        self.config, self.near, self.extent = config, near, extent
-        generator = torch.Generator().manual_seed(seed)
-        sizes = (config.log2_table, config.finest // 4), (config.log2_table, config.finest)
-        self.nets = torch.nn.ModuleList(DensityNet(*size, generator) for size in sizes)
-        self.step = 0
-        self.pending: _Pending | None = None
+    steps: Tensor
 
-    def __call__(self, rays: Rays, generator: torch.Generator | None) -> PackedSamples:
-        """`proposal.last` samples on every ray that meets the scene; jittered given a generator."""
+    def __init__(
+        self, config: ProposalConfig, near: float, background_extent: int = 1, seed: int = 0
+    ) -> None:
+        """`near`: scene units in front of a camera left empty; `background_extent` as a scene's."""
+        super().__init__()
+        self.config, self.near, self.background_extent = config, near, background_extent
+        generator = torch.Generator().manual_seed(seed)
+        finest = config.max_resolution
+        sizes = (config.log2_hashmap_size, finest // 4), (config.log2_hashmap_size, finest)
+        self.nets = nn.ModuleList(DensityNetwork(*size, generator) for size in sizes)
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        self.step = 0
+        """`steps` on the host."""
+        self._proposals: list[tuple[Tensor, Tensor]] = []
+        """Edges in s, and the networks' weights with a graph, for `accumulate_grad`."""
+        self._edges: Tensor | None = None
+        self.register_load_state_dict_post_hook(_follow_steps)
+
+    def forward(
+        self, rays: Rays, generator: torch.Generator | None, training: bool = False
+    ) -> PackedSamples:
+        """`proposal.num_samples` samples on every ray that meets the scene.
+
+        Jittered when a generator is given.
+        """
         jitter = None
         if generator is not None:
             jitter = torch.rand((len(rays), 3), generator=generator, device=generator.device)
-        return self._propose(rays, jitter, learning=generator is not None and self._due())
+        return self._propose(rays, jitter, learning=training and self._due())
 
-    def piece(
+    def sample_chunk(
         self,
         rays: Rays,
         first: Int[Tensor, " rays"],
@@ -77,45 +87,26 @@ class ProposalSampler:
     def update(self, step: int, density: Density, generator: torch.Generator) -> None:
         """Take note of the step: weights are annealed and learning is thinned out by it."""
         self.step = step
+        self.steps.fill_(step)
 
-    def learn(self, samples: PackedSamples, weights: Float[Tensor, " samples"]) -> None:
+    def accumulate_grad(
+        self, samples: PackedSamples, weights: Float[Tensor, " samples"]
+    ) -> Float[Tensor, ""] | None:
         """Have the networks allow for the field's weights of the last call's samples."""
-        pending, self.pending = self.pending, None
-        if pending is None or pending.edges is None or len(samples) == 0:
-            return
-        field = weights.detach().view(-1, self.config.last)
+        proposals, edges = self._proposals, self._edges
+        self._proposals, self._edges = [], None
+        if edges is None or len(samples) == 0:
+            return None
+        field = weights.detach().view(-1, self.config.num_samples)
         with torch.enable_grad():
-            losses = [overflow(pending.edges, field, *h) for h in pending.histograms]
-            torch.stack(losses).sum().backward()
-
-    def parameters(self) -> list[torch.nn.Parameter]:
-        """The networks'."""
-        return list(self.nets.parameters())
-
-    def occupied_share(self) -> float:
-        """Everything may hold something: 1."""
-        return 1.0
-
-    def state(self) -> dict[str, Tensor]:
-        """Tensors from which `restore` rebuilds this sampler."""
-        return {**self.nets.state_dict(), "step": torch.tensor(self.step)}
-
-    def restore(self, state: dict[str, Tensor]) -> None:
-        """Take over a saved state; raises ValueError where it does not fit."""
-        for name, own in self.state().items():
-            if name not in state or state[name].shape != own.shape:
-                raise ValueError(f"sampler state: {name!r} must be {list(own.shape)}")
-        self.step = int(state["step"])
-        self.nets.load_state_dict({name: state[name] for name in self.nets.state_dict()})
-
-    def to(self, device: torch.device) -> "ProposalSampler":
-        """This sampler, with its networks on another device."""
-        self.nets.to(device)
-        return self
+            losses = [interlevel_loss(edges, field, *proposal) for proposal in proposals]
+            loss = torch.stack(losses).sum()
+            loss.backward()
+        return loss.detach()
 
     def _due(self) -> bool:
         config = self.config
-        return self.step < config.warmup or self.step % config.learn_every == 0
+        return self.step < config.warmup or self.step % config.update_every == 0
 
     def _annealing(self) -> float:
         """Exponent of the weights that samples are drawn by, from 0 to 1 over the first steps."""
@@ -125,29 +116,26 @@ class ProposalSampler:
     def _propose(
         self, rays: Rays, jitter: Float[Tensor, "rays 3"] | None, learning: bool
     ) -> PackedSamples:
-        entry, leave = entry_and_exit(rays, self.near, self.extent)
+        entry, leave = entry_and_exit(rays, self.near, self.background_extent)
         meets = (entry < leave).nonzero()[:, 0]
         origins, directions = rays.origins[meets], rays.directions[meets]
         shifts = [None] * 3 if jitter is None else list(jitter[meets].unbind(1))
         begin, end = spacing(entry[meets])[:, None], spacing(leave[meets])[:, None]
-        config, pending = self.config, _Pending()
-        steps = torch.arange(config.first + 1, device=begin.device) / config.first
-        edges = begin + (end - begin) * steps
+        first, second = self.config.num_proposal_samples
+        edges = begin + (end - begin) * (torch.arange(first + 1, device=begin.device) / first)
         if shifts[0] is not None:
-            edges[:, 1:-1] += (shifts[0][:, None] - 0.5) * (end - begin) / config.first
-        for net, number, shift in zip(
-            self.nets, (config.second, config.last), shifts[1:], strict=True
-        ):
+            edges[:, 1:-1] += (shifts[0][:, None] - 0.5) * (end - begin) / first
+        proposals, numbers = [], (second, self.config.num_samples)
+        for net, number, shift in zip(self.nets, numbers, shifts[1:], strict=True):
             with torch.set_grad_enabled(learning):
                 t = distance(edges)
                 middle = (t[:, 1:] + t[:, :-1]) / 2
                 density = net(self._positions(origins, directions, middle))
-                weights = weights_of(density.view_as(middle), t)
-            pending.histograms.append((edges, weights))
+                weights = render_weights(density.view_as(middle), t)
+            proposals.append((edges, weights))
             with torch.no_grad():
-                edges = resample(edges, weights ** self._annealing(), number, shift)
-        pending.edges = edges
-        self.pending = pending if learning else None
+                edges = sample_pdf(edges, weights ** self._annealing(), number, shift)
+        self._proposals, self._edges = (proposals, edges) if learning else ([], None)
         return self._packed(rays, meets, distance(edges))
 
     def _positions(
@@ -157,17 +145,23 @@ class ProposalSampler:
         t: Float[Tensor, "hit n"],
     ) -> Float[Tensor, "3 points"]:
         points = origins.T[:, :, None] + t * directions.T[:, :, None]
-        return contract(points.flatten(1)) if self.extent > 1 else points.flatten(1).clamp(0, 1)
+        points = points.flatten(1)
+        return contract(points) if self.background_extent > 1 else points.clamp(0, 1)
 
     def _packed(
         self, rays: Rays, meets: Int[Tensor, " hit"], edges: Float[Tensor, "hit n"]
     ) -> PackedSamples:
         t, dt = (edges[:, 1:] + edges[:, :-1]) / 2, edges.diff(dim=1)
-        if self.extent > 1:
+        if self.background_extent > 1:
             dt[:, -1] = ENDLESS
         counts = torch.zeros(len(rays), dtype=torch.int64, device=edges.device)
-        counts[meets] = self.config.last
+        counts[meets] = self.config.num_samples
         spans = torch.stack([counts.cumsum(0) - counts, counts], 1).int()
         positions = self._positions(rays.origins[meets], rays.directions[meets], t)
-        ray = meets.int().repeat_interleave(self.config.last)
+        ray = meets.int().repeat_interleave(self.config.num_samples)
         return PackedSamples(positions, t.flatten(), dt.flatten(), ray, spans)
+
+
+def _follow_steps(sampler: ProposalSampler, _: Any) -> None:
+    """After loading."""
+    sampler.step = int(sampler.steps)

@@ -1,7 +1,7 @@
 """Scenes: photographs with known cameras, read from disk or made by the package."""
 
-from orefield.scenes.open import open_scene as open_scene
-from orefield.scenes.pixels import PixelBank as PixelBank
+from orefield.scenes.load import open_scene as open_scene
+from orefield.scenes.pixel_sampler import PixelSampler as PixelSampler
 from orefield.scenes.scene import Scene as Scene
 from orefield.scenes.scene import SceneWarning as SceneWarning
 from orefield.scenes.scene import View as View

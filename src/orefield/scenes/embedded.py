@@ -7,21 +7,14 @@ import tempfile
 from importlib.resources import files
 from pathlib import Path
 
-from orefield.scenes import procedural
+from orefield.scenes.shapes import procedural
 from orefield.types import SceneError
 
 SCENES = {
     "shapes": "computed: textured, thin and glossy things; exact poses, alpha and depth",
     "tankard": "photographs: a wooden tankard from the Mary Rose, cut out, 216 x 216 (CC BY 4.0)",
 }
-SOURCES = (
-    "procedural",
-    "shapes_geometry",
-    "shapes_light",
-    "shapes_objects",
-    "shapes_surface",
-    "shapes_thin",
-)
+SOURCES = ("procedural", "geometry", "light", "objects", "surface", "thin")
 
 
 def names() -> dict[str, str]:
@@ -82,7 +75,10 @@ def _cache() -> Path:
 
 def _fingerprint() -> str:
     """Changes with the code that makes the scene, defaults included: no stale scene is used."""
-    code = [Path(str(files("orefield.scenes") / f"{source}.py")).read_bytes() for source in SOURCES]
+    code = [
+        Path(str(files("orefield.scenes.shapes") / f"{source}.py")).read_bytes()
+        for source in SOURCES
+    ]
     return hashlib.sha256(b"\0".join(code)).hexdigest()[:12]
 
 

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from orefield.cameras import Camera
 from orefield.config import SceneConfig
-from orefield.scenes.depths import read_depth
-from orefield.scenes.shots import Shot
+from orefield.scenes.dataparsers.parsed_scene import Frame
+from orefield.scenes.depth_maps import read_depth
 from orefield.types import SceneError
 
 ORIENTATION = 0x0112  # the EXIF tag; values 5 to 8 lie on their side
@@ -59,7 +59,7 @@ def read_image(
     """A photograph as RGBA with straight alpha, 255 where it is opaque.
 
     The alpha of the file and a mask (its first channel, of which one side is kept) multiply.
-    Downscaling averages squares of pixels, weighting colours by alpha; rows and columns that fill
+    Downscaling averages squares of pixels, weighting colors by alpha; rows and columns that fill
     no square are cut off. Of 16 bits the upper 8 are kept. Raises SceneError, naming the file, for
     a file that cannot be decoded, a mask of another size, and an image smaller than one square.
     """
@@ -76,15 +76,15 @@ def read_image(
     return torch.from_numpy(np.array(image))
 
 
-def read_valid(shot: Shot, downscale: int, keeps: Side) -> Bool[Tensor, "height width"] | None:
-    """The pixels that a shot's mask does not tell to ignore, in whole or in part.
+def read_valid(frame: Frame, downscale: int, keeps: Side) -> Bool[Tensor, "height width"] | None:
+    """The pixels that a frame's mask does not tell to ignore, in whole or in part.
 
     None without a mask, and where it ignores nothing.
     """
-    if shot.mask is None:
+    if frame.mask is None:
         return None
-    kept = _mask(shot.mask, keeps, shot.upright)
-    _check_mask(shot.mask, kept.size, shot.image, (shot.camera.width, shot.camera.height))
+    kept = _mask(frame.mask, keeps, frame.upright)
+    _check_mask(frame.mask, kept.size, frame.image, (frame.camera.width, frame.camera.height))
     width, height = (size // downscale for size in kept.size)
     squares = np.asarray(kept)[: height * downscale, : width * downscale] >= 128
     valid = squares.reshape(height, downscale, width, downscale).all((1, 3))
@@ -92,32 +92,32 @@ def read_valid(shot: Shot, downscale: int, keeps: Side) -> Bool[Tensor, "height 
 
 
 def read_photographs(
-    shots: Sequence[Shot], downscale: int, config: SceneConfig
+    frames: Sequence[Frame], downscale: int, config: SceneConfig
 ) -> list[Photograph]:
     """All photographs, read by a few threads into one block, which a pixel bank need not copy.
 
     `downscale` is what their folder leaves to do. Raises SceneError where `read_image` does.
     """
-    for shot in shots:
-        _check_downscale(shot.image, (shot.camera.width, shot.camera.height), downscale)
-    cameras = [shot.camera.rescaled(1 / downscale) for shot in shots]
+    for frame in frames:
+        _check_downscale(frame.image, (frame.camera.width, frame.camera.height), downscale)
+    cameras = [frame.camera.rescaled(1 / downscale) for frame in frames]
     ends = list(accumulate((camera.width * camera.height for camera in cameras), initial=0))
     block = torch.empty((ends[-1], 4), dtype=torch.uint8)
     ignore = config.masks == "ignore"
 
-    def read(shot: Shot, camera: Camera, start: int, end: int) -> Photograph:
+    def read(frame: Frame, camera: Camera, start: int, end: int) -> Photograph:
         image = block[start:end].view(camera.height, camera.width, 4)
-        mask = None if ignore else shot.mask
-        photograph = read_image(shot.image, mask, downscale, config.mask_keeps, shot.upright)
+        mask = None if ignore else frame.mask
+        photograph = read_image(frame.image, mask, downscale, config.mask_keeps, frame.upright)
         # Every reader takes the camera's size from the file's head.
-        assert photograph.shape == image.shape, shot.image
+        assert photograph.shape == image.shape, frame.image
         image.copy_(photograph)
-        valid = read_valid(shot, downscale, config.mask_keeps) if ignore else None
-        depth = None if shot.depth is None else read_depth(shot.depth, camera)
+        valid = read_valid(frame, downscale, config.mask_keeps) if ignore else None
+        depth = None if frame.depth is None else read_depth(frame.depth, camera)
         return Photograph(image, valid, depth)
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # Pillow decodes without the GIL
-        return list(pool.map(read, shots, cameras, ends, ends[1:]))
+        return list(pool.map(read, frames, cameras, ends, ends[1:]))
 
 
 @contextmanager
@@ -152,7 +152,7 @@ def _mask(path: Path, keeps: Side, upright: bool) -> Image.Image:
 
 
 def _rgba(image: Image.Image, path: Path) -> Image.Image:
-    if image.mode.startswith("I"):  # 16-bit greyscale, which Pillow would clip instead of scaling
+    if image.mode.startswith("I"):  # 16-bit grayscale, which Pillow would clip instead of scaling
         image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
     if image.mode == "F":
         raise SceneError(f"{path}: floating-point images are not supported, expected 8 or 16 bits")

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from orefield.cameras import Camera
+from orefield.config import SceneConfig
 
 
 class SceneWarning(UserWarning):
@@ -29,7 +30,7 @@ class View:
     """Pixels to learn from and to be scored on; None where all are. `scene.masks=ignore` makes the
     others of a mask."""
     depth: Float[Tensor, "height width"] | None = None
-    """Distance from the camera along the ray through each pixel's centre, in scene units; 0 where
+    """Distance from the camera along the ray through each pixel's center, in scene units; 0 where
     unknown. Files hold depth along the optical axis, which is converted; `render.Picture.depth` is
     the same kind of distance. None for views without a depth map."""
 
@@ -48,12 +49,18 @@ class Scene:
     split: str
     """How train and test were told apart, for the protocol: 'official', 'every 8th image'; followed
     by ', 25 of 200 test views' where not all are used."""
-    extent: int = 1
+    background_extent: int = 1
     """Side of the cube round the box that is sampled: 1 is the box, more, a power of two, its
     surroundings too."""
-    points: Float[Tensor, "points 3"] | None = None
-    """Points on surfaces in scene units, where the files have them (COLMAP); many lie outside the
-    box."""
+    source: str = ""
+    """Where `open_scene` found it: an absolute path, or an embedded scene's name."""
+    config: SceneConfig = SceneConfig()
+    """How it was opened."""
+
+    @property
+    def unbounded(self) -> bool:
+        """Whether there is a background beyond the scene's box."""
+        return self.background_extent > 1
 
     @cached_property
     def opaque(self) -> bool:
@@ -69,13 +76,15 @@ def describe(scene: Scene) -> str:
     more = len(sizes) - 1
     others = f" and {more} other size{'s' * (more > 1)}" if more else ""
     side = float(scene.to_world[0, 0])
-    centre = scene.to_world[:3, 3] + side / 2
-    x, y, z = (f"{value:.3g}" for value in centre.tolist())
-    far = side / 2 * scene.extent
-    around = f"with surroundings {far:.3g} ({scene.extent} times as far), " * (scene.extent > 1)
+    center = scene.to_world[:3, 3] + side / 2
+    x, y, z = (f"{value:.3g}" for value in center.tolist())
+    far = side / 2 * scene.background_extent
+    around = f"with surroundings {far:.3g} ({scene.background_extent} times as far), " * (
+        scene.background_extent > 1
+    )
     return (
         f"{scene.name}: {len(scene.train)} training and {len(scene.test)} test views "
         f"({scene.split}), {width} x {height} pixels{others}\n"
-        f"box: centre ({x}, {y}, {z}), half size {side / 2:.3g}, "
+        f"box: center ({x}, {y}, {z}), half size {side / 2:.3g}, "
         f"{around}nothing nearer than {scene.near * side:.3g} to a camera (units of the files)"
     )

@@ -121,7 +121,7 @@ def _mix(table, index, weight, q):
 def encode(table, positions, at, n, level, layout, index, weight, out, to):
     """Both features of a block of samples at one level, into columns of `out` from `to` on.
 
-    All vertices come first, because that loop can be vectorised, and gathering cannot.
+    All vertices come first, because that loop can be vectorized, and gathering cannot.
     """
     first, resolution, size, dense = layout
     r = resolution[level]
@@ -139,7 +139,7 @@ def encode(table, positions, at, n, level, layout, index, weight, out, to):
 
 
 @njit(parallel=True, fastmath=True, cache=True)
-def _forward(table, positions, layout, tasks, out):
+def _hash_grid_forward(table, positions, layout, tasks, out):
     samples = positions.shape[1]
     for task in prange(tasks):
         index, weight = np.empty((8, BLOCK), np.uint32), np.empty((8, BLOCK), np.float32)
@@ -159,7 +159,7 @@ def _scatter(table, index, weight, q, g0, g1):
 
 
 @njit(parallel=True, fastmath=True, cache=True)
-def _backward(grad, positions, layout, tasks, sink):
+def _hash_grid_backward(grad, positions, layout, tasks, sink):
     # A task owns whole levels, dealt out like cards (fine levels cost most): the scatter needs no
     # atomics and repeats bit for bit, whatever the number of threads.
     first, resolution, size, dense = layout
@@ -208,7 +208,7 @@ def forward(table, positions, layout, dtype):
     out = torch.empty(layout.features, positions.shape[1], dtype=held)
     points = positions.detach().contiguous().float().numpy()
     threads = numba.get_num_threads()
-    _forward(complex_rows(table), points, arrays(layout), threads, bits(out))
+    _hash_grid_forward(complex_rows(table), points, arrays(layout), threads, bits(out))
     return out.to(dtype)
 
 
@@ -219,4 +219,4 @@ def backward(grad, positions, layout, sink):
     rows = grad.T.contiguous()
     rows = rows if rows.dtype == torch.bfloat16 else rows.float()
     tasks = min(numba.get_num_threads(), len(layout.resolution))
-    _backward(bits(rows), points, arrays(layout), tasks, complex_rows(sink))
+    _hash_grid_backward(bits(rows), points, arrays(layout), tasks, complex_rows(sink))

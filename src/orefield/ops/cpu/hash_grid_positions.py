@@ -22,7 +22,7 @@ def _inside(x):
 
 
 @njit(parallel=True, fastmath=True, cache=True)
-def _backward(grad, table, positions, layout, out):
+def _hash_grid_positions_backward(grad, table, positions, layout, out):
     first, resolution, size, dense = layout
     for i in prange(positions.shape[1]):
         px, py, pz = positions[0, i], positions[1, i], positions[2, i]
@@ -46,9 +46,9 @@ def _backward(grad, table, positions, layout, out):
         out[0, i], out[1, i], out[2, i] = gx * _inside(px), gy * _inside(py), gz * _inside(pz)
 
 
-def positions_backward(grad, table, positions, layout):
+def hash_grid_positions_backward(grad, table, positions, layout):
     out = torch.empty(3, positions.shape[1])
     points = positions.detach().contiguous().float().numpy()
     rows = grad.contiguous().float().numpy()
-    _backward(rows, complex_rows(table), points, arrays(layout), out.numpy())
+    _hash_grid_positions_backward(rows, complex_rows(table), points, arrays(layout), out.numpy())
     return out

@@ -55,7 +55,7 @@ def row(b_x, b_add, b_xor, dense, mask):
 
 
 @triton.jit(do_not_specialize=["samples"])
-def _forward(table_ptr, points_ptr, levels_ptr, out_ptr, samples, BLOCK: tl.constexpr):
+def _hash_grid_forward(table_ptr, points_ptr, levels_ptr, out_ptr, samples, BLOCK: tl.constexpr):
     i_n, i_l = tl.program_id(0).to(tl.int64), tl.program_id(1).to(tl.int64)
     o_n = i_n * BLOCK + tl.arange(0, BLOCK)  # [BLOCK]
     m_n = o_n < samples  # [BLOCK]
@@ -81,7 +81,7 @@ def _forward(table_ptr, points_ptr, levels_ptr, out_ptr, samples, BLOCK: tl.cons
 
 
 @triton.jit(do_not_specialize=["samples"])
-def _backward(
+def _hash_grid_backward(
     grad_ptr, points_ptr, levels_ptr, sink_ptr, samples, stride_f, stride_n, BLOCK: tl.constexpr
 ):
     i_n, i_l = tl.program_id(0).to(tl.int64), tl.program_id(1).to(tl.int64)
@@ -130,7 +130,7 @@ def forward(table, positions, layout, dtype):
     by_level = levels(layout, positions.device)
     rows = table.detach().contiguous()
     if samples:
-        _forward[_programs(samples, layout)](
+        _hash_grid_forward[_programs(samples, layout)](
             rows, points, by_level, out, samples, _BLOCK, enable_fp_fusion=True
         )
     return out
@@ -142,6 +142,6 @@ def backward(grad, positions, layout, sink):
     by_level = levels(layout, positions.device)
     # Strides, because a matrix product leaves the gradient sample-major.
     if samples:
-        _backward[_programs(samples, layout)](
+        _hash_grid_backward[_programs(samples, layout)](
             grad, points, by_level, sink, samples, *grad.stride(), _BLOCK, enable_fp_fusion=True
         )

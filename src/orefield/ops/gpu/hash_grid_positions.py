@@ -20,7 +20,7 @@ def _inside(p_points, o_n, m_n):
 
 
 @triton.jit(do_not_specialize=["samples"])
-def _backward(
+def _hash_grid_positions_backward(
     grad_ptr,
     table_ptr,
     points_ptr,
@@ -66,13 +66,13 @@ def _backward(
     tl.store(q_z + o_n, b_dz * _inside(p_z, o_n, m_n), mask=m_n)
 
 
-def positions_backward(grad, table, positions, layout):
+def hash_grid_positions_backward(grad, table, positions, layout):
     samples = positions.shape[1]
     points = positions.detach().contiguous().float()
     out = torch.empty_like(points)
     by_level = levels(layout, positions.device)
     if samples:
-        _backward[(triton.cdiv(samples, _BLOCK),)](
+        _hash_grid_positions_backward[(triton.cdiv(samples, _BLOCK),)](
             grad, table.detach().contiguous(), points, by_level, out, samples, *grad.stride(),
             len(layout.resolution), _BLOCK, enable_fp_fusion=True,
         )  # fmt: skip

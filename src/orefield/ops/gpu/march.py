@@ -42,7 +42,7 @@ def _contracted(b_x, b_scale):
 
 
 @triton.jit(do_not_specialize=["rays", "res", "limit", "capacity"])
-def _walk(
+def _march(
     origins_ptr, directions_ptr, begin_ptr, leave_ptr, clear_ptr, jitter_ptr, first_ptr,
     counts_ptr, following_ptr, spans_ptr, positions_ptr, t_ptr, dt_ptr, ray_ptr,
     rays, res, dt, octave, per_octave, limit, capacity,
@@ -129,7 +129,7 @@ def _walk(
 def _run(rays, begin, leave, grid, jitter, first, limit, counted, spans, written, capacity):
     values = rays.origins, rays.directions, begin, leave, grid.clear, jitter, first
     inputs = (v.contiguous() for v in values)
-    _walk[(triton.cdiv(len(rays), _BLOCK),)](
+    _march[(triton.cdiv(len(rays), _BLOCK),)](
         *inputs, *counted, spans, *written, len(rays), grid.clear.shape[1], grid.dt, grid.octave,
         1 / grid.octave, limit, capacity, len(grid.clear), spans is not None, _BLOCK,
         num_warps=1, enable_fp_fusion=False,
@@ -166,10 +166,10 @@ def march(rays, begin, leave, grid, jitter, first, limit):
     return _write(rays, begin, leave, grid, jitter, first, spans, buffers), following
 
 
-def march_static(rays, begin, leave, grid, jitter, capacity):
+def march_fixed(rays, begin, leave, grid, jitter, capacity):
     """The first `capacity` samples, and how many there are; nothing waits for the device.
 
-    Rows past that number are in the cube's middle, of length 0 and of ray 0. In ops/march_static.py
+    Rows past that number are in the cube's middle, of length 0 and of ray 0. In ops/march_fixed.py
     is more about it.
     """
     first, device = torch.zeros(len(rays), dtype=torch.int32, device=begin.device), begin.device

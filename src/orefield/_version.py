@@ -1,0 +1,3 @@
+"""The version, once: pyproject.toml reads it here."""
+
+__version__ = "0.2.0"

@@ -1,0 +1,68 @@
+"""Camera paths round what the photographs look at. Poses are camera to scene, OpenCV axes."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+_SURROUNDED = 0.5
+"""Cameras whose mean direction from the center is shorter than this stand all round it."""
+_SWAY = 0.7
+"""Half axes of a swaying path, in standard deviations of the camera positions."""
+
+
+def orbit(poses: Float[Tensor, "cameras 3 4"], frames: int) -> Float[Tensor, "frames 3 4"]:
+    """A closed path at the photographers' distance, looking at what they looked at.
+
+    Where the cameras stand all round their subject this is a circle about it, at their mean height.
+    Where they face one way (a wall, a bush) it is a small ellipse about their mean position,
+    because nobody has seen the other side.
+    """
+    center, up = look_at_point(poses), _unit(-poses[:, :, 1].mean(0))
+    offsets = poses[:, :, 3] - center
+    height = offsets @ up
+    flat = offsets - height[:, None] * up
+    towards = flat.mean(0)
+    radius = flat.norm(dim=1).mean()
+    a = _unit(towards if towards.norm() > 1e-3 * radius else _any_normal(up))
+    b = torch.linalg.cross(up, a)
+    angles = [2 * math.pi * i / frames for i in range(frames)]
+    if _unit(flat).mean(0).norm() < _SURROUNDED:
+        around = [radius * (math.cos(t) * a + math.sin(t) * b) for t in angles]
+        positions = [center + p + height.mean() * up for p in around]
+    else:
+        side, rise = _SWAY * (flat @ b).std(), _SWAY * height.std()
+        middle = poses[:, :, 3].mean(0)
+        positions = [middle + side * math.cos(t) * b + rise * math.sin(t) * up for t in angles]
+    return torch.stack([look_at(position, center, up) for position in positions])
+
+
+def look_at_point(poses: Float[Tensor, "cameras 3 4"]) -> Float[Tensor, " 3"]:
+    """The point nearest to all optical axes, in least squares."""
+    axes = poses[:, :, 2]
+    across = torch.eye(3) - axes[:, :, None] * axes[:, None, :]  # projects out each axis
+    # Parallel axes meet nowhere; the small ridge then falls back to a point near the cameras' mean.
+    middle = poses[:, :, 3].mean(0)
+    right = (across @ (poses[:, :, 3] - middle)[:, :, None]).sum(0)
+    offset: Tensor = torch.linalg.solve(across.sum(0) + 1e-6 * torch.eye(3), right)[:, 0]
+    return middle + offset
+
+
+def look_at(
+    position: Float[Tensor, " 3"], target: Float[Tensor, " 3"], up: Float[Tensor, " 3"]
+) -> Float[Tensor, "3 4"]:
+    """The pose of a camera at `position` that looks at `target`, its top towards `up`."""
+    forward = _unit(target - position)
+    right = _unit(torch.linalg.cross(forward, up))
+    down = torch.linalg.cross(forward, right)
+    return torch.stack([right, down, forward, position], dim=1)
+
+
+def _unit(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
+    return torch.nn.functional.normalize(vector, dim=-1)
+
+
+def _any_normal(up: Float[Tensor, " 3"]) -> Float[Tensor, " 3"]:
+    normal: Tensor = torch.linalg.cross(up, torch.eye(3)[up.abs().argmin()])
+    return normal

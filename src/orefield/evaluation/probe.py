@@ -1,0 +1,29 @@
+"""Test quality while training, on a fixed set of test pixels."""
+
+import torch
+
+from orefield.evaluation.metrics import psnr
+from orefield.evaluation.views import photograph_over
+from orefield.rendering.render import over_background, render_rays
+from orefield.scenes.pixel_sampler import PixelSampler
+from orefield.scenes.scene import Scene
+from orefield.system.devices import device_of
+from orefield.types import Field, Sampler
+
+
+class PixelProbe:
+    """A fixed random set of test pixels: a quick look at test quality while training."""
+
+    def __init__(self, scene: Scene, background: float, count: int = 8192) -> None:
+        """`scene` must have test views. The same scene gives the same pixels in every run."""
+        generator = torch.Generator().manual_seed(0)
+        self.rays, pixels, *_ = PixelSampler(scene.test).sample(count, generator)
+        self.truth, self.background = photograph_over(pixels, background), background
+
+    @torch.no_grad()
+    def psnr(self, field: Field, sampler: Sampler) -> float:
+        """PSNR in dB over all the pixels at once (not a mean of views, so a little lower)."""
+        rays = self.rays.to(device_of(field))
+        color, opacity = (x.cpu() for x in render_rays(field, sampler, rays)[:2])
+        render = over_background(color, opacity, self.background)
+        return psnr(render.clamp(0, 1), self.truth)

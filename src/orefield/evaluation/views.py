@@ -1,0 +1,141 @@
+"""Test views rendered and scored."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from statistics import fmean
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn.functional import max_pool2d
+
+from orefield.errors import OrefieldError
+from orefield.evaluation.metrics import SSIM_WINDOW, psnr, ssim
+from orefield.rendering.render import RenderedView, over_background, render_view
+from orefield.scenes.scene import View
+from orefield.types import Field, Sampler
+
+BACKGROUND = {"white": 1.0, "black": 0.0}
+"""The gray behind renders and photographs, by the name that settings have for it."""
+
+
+@dataclass(frozen=True)
+class ViewScore:
+    """How close one render is to its photograph."""
+
+    name: str
+    psnr: float
+    ssim: float
+
+
+@dataclass(frozen=True)
+class EvaluatedView:
+    """One test view: the photograph over the background, the render, and the scores."""
+
+    truth: Float[Tensor, "height width 3"]
+    render: RenderedView
+    score: ViewScore
+
+
+def evaluate_views(
+    field: Field,
+    sampler: Sampler,
+    views: Sequence[View],
+    background: float,
+    exposure: bool = False,
+) -> Iterator[EvaluatedView]:
+    """Render and score each view over a gray `background` in [0, 1] (1 white, 0 black).
+
+    Renders are compared in float, clipped to [0, 1], where the view is valid. With `exposure` a
+    gain and an offset per channel are fitted to the left half of each, and the right half is
+    scored. A render that is not finite raises OrefieldError naming the view.
+    """
+    for view in views:
+        render = render_view(field, sampler, view.camera, view.pose, background)
+        truth = photograph_over(view.image.float() / 255, background)
+        if exposure:
+            render = replace(render, color=fit_exposure(render, view, truth, background))
+            view = replace(view, valid=_right_half(view))
+        color = render.color.clamp(0, 1)
+        if not bool(torch.isfinite(color).all()):
+            raise OrefieldError(f"view {view.name}: the render is not finite; training diverged")
+        yield EvaluatedView(truth, render, score_view(view, color, truth))
+
+
+def fit_exposure(
+    render: RenderedView, view: View, truth: Float[Tensor, "height width 3"], background: float
+) -> Float[Tensor, "height width 3"]:
+    """The render with the gain and offset that fit the left half of the photograph best.
+
+    A pixel is gain * color + offset * opacity, over its background (see training.camera_optimizer).
+    """
+    opacity = render.opacity[..., None]
+    behind = (1 - opacity) * background
+    color = render.color - behind
+    left = torch.ones_like(render.opacity, dtype=torch.bool) if view.valid is None else view.valid
+    left = left & ~_columns(left, left.shape[1] // 2)
+    exact, fitted = torch.float64, torch.empty_like(color)
+    for channel in range(3):
+        known = torch.stack([color[left][:, channel], opacity[left][:, 0]], 1).to(exact)
+        wanted = (truth - behind)[left][:, channel].to(exact)
+        # A little of the identity, for halves that show nothing or one color alone.
+        known = torch.cat([known, 1e-3 * torch.eye(2, dtype=exact)])
+        wanted = torch.cat([wanted, torch.tensor([1e-3, 0.0], dtype=exact)])
+        gain, offset = torch.linalg.lstsq(known, wanted[:, None]).solution[:, 0].tolist()
+        fitted[..., channel] = gain * color[..., channel] + offset * opacity[..., 0]
+    return fitted + behind
+
+
+def _columns(like: Bool[Tensor, "height width"], first: int) -> Bool[Tensor, "height width"]:
+    """The pixels of a picture from a column on."""
+    across = torch.arange(like.shape[1]) >= first
+    return across.expand_as(like)
+
+
+def _right_half(view: View) -> Bool[Tensor, "height width"]:
+    """The valid pixels of it."""
+    shape = view.camera.height, view.camera.width
+    valid = torch.ones(shape, dtype=torch.bool) if view.valid is None else view.valid
+    return valid & _columns(valid, shape[1] // 2)
+
+
+def score_view(
+    view: View, render: Float[Tensor, "height width 3"], truth: Float[Tensor, "height width 3"]
+) -> ViewScore:
+    """Scores of a render with values in [0, 1].
+
+    Ignored pixels do not count in PSNR. In SSIM they count as reproduced, and windows that hold
+    nothing else are left out of the mean.
+    """
+    if view.valid is None:
+        return ViewScore(view.name, psnr(render, truth), ssim(render, truth))
+    mended = torch.where(view.valid[..., None], render, truth)
+    windows = _windows_with_any(view.valid)
+    # Every window of ignored pixels alone adds 1 to the sum that ssim takes the mean of.
+    similarity = 1 - (1 - ssim(mended, truth)) * windows.numel() / int(windows.sum())
+    return ViewScore(view.name, psnr(render[view.valid], truth[view.valid]), similarity)
+
+
+def _windows_with_any(valid: Bool[Tensor, "height width"]) -> Bool[Tensor, "inner outer"]:
+    """For each window that SSIM takes wholly inside the picture, whether it has a valid pixel."""
+    return max_pool2d(valid[None, None].float(), SSIM_WINDOW, stride=1)[0, 0] > 0
+
+
+def photograph_over(
+    pixels: Float[Tensor, "*shape channels"], background: float
+) -> Float[Tensor, "*shape 3"]:
+    """RGB as it is; RGBA with straight alpha over a gray `background`. All values in [0, 1]."""
+    if pixels.shape[-1] == 3:
+        return pixels
+    alpha = pixels[..., 3]
+    return over_background(pixels[..., :3] * alpha[..., None], alpha, background)
+
+
+def summary(scores: Sequence[ViewScore]) -> dict[str, Any]:
+    """Means over views, then each view, as plain JSON types."""
+    return {
+        "psnr": fmean(score.psnr for score in scores),
+        "ssim": fmean(score.ssim for score in scores),
+        "views": [asdict(score) for score in scores],
+    }

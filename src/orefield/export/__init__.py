@@ -1,1 +1,0 @@
-"""Getting results out: camera paths and videos."""

@@ -1,0 +1,31 @@
+"""Numba twin of Adam on touched rows: one pass over the gradient, which it clears as it goes."""
+
+import math
+
+import numpy as np
+from numba import njit, prange
+
+_BLOCK = 4096
+
+
+@njit(parallel=True, fastmath=True, cache=True)
+def _sparse_adam(table, grad, mean, square, scale, bias, beta1, beta2, eps):
+    rows = len(table)
+    for block in prange((rows + _BLOCK - 1) // _BLOCK):
+        for i in range(block * _BLOCK, min((block + 1) * _BLOCK, rows)):
+            if grad[i, 0] != 0 or grad[i, 1] != 0:
+                for f in range(2):
+                    g = grad[i, f]
+                    mean[i, f] += (1 - beta1) * (g - mean[i, f])
+                    square[i, f] += (1 - beta2) * (g * g - square[i, f])
+                    table[i, f] -= scale * mean[i, f] / (math.sqrt(square[i, f] * bias) + eps)
+                    grad[i, f] = 0
+
+
+def sparse_adam(table, grad, mean, square, half, numbers, *constants):
+    # Numba knows no 16-bit floats: the working copy, which a CPU has no use for, is torch's.
+    touched = None if half is None else (grad != 0).any(1)
+    tables = (v.detach().numpy() for v in (table, grad, mean, square))
+    _sparse_adam(*tables, *(np.float32(v) for v in (*numbers.tolist(), *constants)))
+    if half is not None:
+        half[touched] = table[touched].clamp(-65504.0, 65504.0).to(half.dtype)

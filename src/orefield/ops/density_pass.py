@@ -1,0 +1,114 @@
+"""Densities along rays up to their ends, in one kernel and without a graph.
+
+March, hash grid, density MLP and transmittance in one go. A ray ends once its transmittance is
+below MIN_TRANSMITTANCE, so what lies behind a surface is never evaluated. Of the samples before
+that, those whose weight is at least `min_weight` are returned with the density MLP's outputs.
+Terms as in ops/march.py, hash_grid.py and volume_rendering.py.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn.functional import linear
+
+from orefield.ops import hash_grid, transmittance
+from orefield.ops.backend import pick
+from orefield.ops.hash_grid import GridLayout
+from orefield.ops.march import Grid, march, span_in_steps
+from orefield.ops.transmittance import MIN_TRANSMITTANCE, RayTransmittance
+from orefield.ops.volume_rendering import MAX_LOG_DENSITY
+from orefield.types import PackedSamples, Rays
+
+
+class DensityNet(NamedTuple):
+    """A hash grid and two layers: geometry = out relu(hidden features) + (start, 0, ...)."""
+
+    table: Float[Tensor, "rows 2"]
+    layout: GridLayout
+    hidden: Float[Tensor, "width features"]
+    out: Float[Tensor, "geometry width"]
+    """Its first output, from `start`, is the log density."""
+    start: float = 0.0
+
+
+class TerminatedPass(NamedTuple):
+    """The visible samples in ray order, and the density MLP's outputs."""
+
+    samples: PackedSamples
+    geometry: Float[Tensor, "samples geometry"]
+    evaluated: int
+    """Samples at which the density was evaluated, those left out since included."""
+
+
+def definition(
+    rays: Rays,
+    grid: Grid,
+    jitter: Float[Tensor, " rays"],
+    net: DensityNet,
+    min_weight: float,
+) -> TerminatedPass:
+    """Every marched sample, then the visible ones of them, in plain torch."""
+    samples, _ = march(rays, grid, jitter)
+    features = hash_grid.definition(net.table, samples.positions, net.layout)
+    geometry = linear(linear(features.T, net.hidden).relu(), net.out)
+    geometry[:, 0] += net.start
+    initial = geometry.new_ones(len(rays))
+    along = transmittance.definition(geometry[:, 0], samples.dt, samples.spans, initial)
+    index = visible_mask(along, min_weight).nonzero()[:, 0]
+    return TerminatedPass(pack([samples], index, len(rays)), geometry[index], len(samples))
+
+
+def visible_mask(along: RayTransmittance, min_weight: float) -> Bool[Tensor, " samples"]:
+    """Samples with T >= MIN_TRANSMITTANCE and w >= min_weight; and those that are NaN.
+
+    A NaN must be seen: the step that it belongs to is skipped and counted.
+    """
+    return ~((along.before < MIN_TRANSMITTANCE) | (along.weights < min_weight))
+
+
+def pack(chunks: list[PackedSamples], index: Int[Tensor, " chosen"], rays: int) -> PackedSamples:
+    """Some samples of `chunks` laid end to end, with spans of their own; `index` is in ray order."""
+    ray = torch.cat([chunk.ray for chunk in chunks])[index]
+    counts = torch.bincount(ray, minlength=rays)
+    return PackedSamples(
+        torch.cat([chunk.positions for chunk in chunks], 1).index_select(1, index),
+        torch.cat([chunk.t for chunk in chunks])[index],
+        torch.cat([chunk.dt for chunk in chunks])[index],
+        ray,
+        torch.stack([counts.cumsum(0) - counts, counts], 1).int(),
+    )
+
+
+@torch.no_grad()
+def terminated_density_pass(
+    rays: Rays,
+    grid: Grid,
+    jitter: Float[Tensor, " rays"],
+    net: DensityNet,
+    min_weight: float,
+    expected: int = 0,
+    stretch: int = 8,
+) -> TerminatedPass:
+    """The samples with T >= MIN_TRANSMITTANCE and w >= min_weight, and the density at each.
+
+    All in fp32. `expected` is a guess at the number of samples returned, for the buffers.
+    Transmittance is looked at after every `stretch` samples of a ray: a short one evaluates fewer
+    samples behind a surface, a long one is faster per sample. The definition evaluates all.
+    Raises ValueError where `march` and `hash_grid` do.
+    """
+    if grid.dt <= 0:
+        raise ValueError(f"dt must be positive, got {grid.dt}")
+    if net.table.shape != (net.layout.rows, 2) or net.hidden.shape[1] != net.layout.features:
+        raise ValueError(
+            f"table and hidden must be [{net.layout.rows}, 2] and [width, {net.layout.features}] "
+            f"for this layout, got {list(net.table.shape)} and {list(net.hidden.shape)}"
+        )
+    twin = pick("density_pass", rays.origins)
+    if twin is None:
+        return definition(rays, grid, jitter, net, min_weight)
+    begin, leave = span_in_steps(rays, grid)
+    limits = MIN_TRANSMITTANCE, min_weight, MAX_LOG_DENSITY
+    found = twin.density_pass(rays, begin, leave, grid, jitter, net, limits, expected, stretch)
+    return TerminatedPass(*found)

@@ -1,0 +1,63 @@
+"""Histograms along rays: their weights, samples drawn from them, and how one bounds another.
+
+All rays have as many bins; a histogram's edges are `[rays, bins + 1]`, in ascending order. Plain
+torch, under autograd where the densities have a graph.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+PADDING = 0.01
+"""Weight added to every bin before drawing, so that no part of a ray is given up for good."""
+
+
+def render_weights(
+    density: Float[Tensor, "rays bins"], edges: Float[Tensor, "rays edges"]
+) -> Float[Tensor, "rays bins"]:
+    """Each bin's share of the light of its ray (Mildenhall et al. 2020, equation 3)."""
+    optical_depth = density * edges.diff(dim=1)
+    before = torch.nn.functional.pad(optical_depth.cumsum(1), (1, 0))[:, :-1]
+    return torch.exp(-before) * -torch.expm1(-optical_depth)
+
+
+def sample_pdf(
+    edges: Float[Tensor, "rays edges"],
+    weights: Float[Tensor, "rays bins"],
+    number: int,
+    jitter: Float[Tensor, " rays"] | None = None,
+) -> Float[Tensor, "rays drawn"]:
+    """Edges of `number` new bins, dense where weight is: the inverse CDF at equal steps.
+
+    `jitter` in [0, 1) shifts all steps of a ray within their stratum, by half a stratum if absent.
+    """
+    padded = weights + PADDING
+    cdf = torch.nn.functional.pad((padded / padded.sum(1, keepdim=True)).cumsum(1), (1, 0))
+    shift = cdf.new_full((len(cdf), 1), 0.5) if jitter is None else jitter[:, None]
+    u = (torch.arange(number + 1, device=cdf.device) + shift) / (number + 1)
+    right = torch.searchsorted(cdf, u.contiguous(), right=True).clamp(1, weights.shape[1])
+    below, above = cdf.gather(1, right - 1), cdf.gather(1, right)
+    low, high = edges.gather(1, right - 1), edges.gather(1, right)
+    share = ((u - below) / (above - below).clamp(min=1e-9)).clamp(0, 1)
+    return low + share * (high - low)
+
+
+def interlevel_loss(
+    edges: Float[Tensor, "rays ends"],
+    weights: Float[Tensor, "rays fine"],
+    coarse_edges: Float[Tensor, "rays coarse_ends"],
+    coarse: Float[Tensor, "rays coarse"],
+) -> Float[Tensor, ""]:
+    """By how much weights exceed what a coarse histogram allows (Barron et al. 2022, eq. 13).
+
+    A bin is allowed the weight of all coarse bins that it touches. Zero exactly where every bin
+    keeps to it; a sum over bins, a mean over rays.
+    """
+    total = torch.nn.functional.pad(coarse.cumsum(1), (1, 0))
+    last = coarse.shape[1]
+    begins, ends = edges[:, :-1].contiguous(), edges[:, 1:].contiguous()
+    first = torch.searchsorted(coarse_edges.contiguous(), begins, right=True) - 1
+    after = torch.searchsorted(coarse_edges.contiguous(), ends)
+    first, after = first.clamp(0, last), after.clamp(0, last)
+    allowed = total.gather(1, after) - total.gather(1, first)
+    return ((weights - allowed).clamp(min=0) ** 2 / (weights + 1e-7)).sum() / max(len(edges), 1)

@@ -1,0 +1,1 @@
+"""From rays to pixels: the density pass, colors, volume rendering of whole views."""

@@ -1,0 +1,101 @@
+"""Rays to pixels, without a graph, in short chunks: occluded samples are never evaluated."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from orefield.cameras import Camera, view_rays
+from orefield.ops.march import ENDED
+from orefield.ops.median_depth import median_depth
+from orefield.ops.transmittance import MIN_TRANSMITTANCE
+from orefield.ops.volume_rendering import over_background as over_background
+from orefield.ops.volume_rendering import volume_rendering_forward
+from orefield.system.devices import device_of
+from orefield.types import Field, Rays, Sampler
+
+_RAYS = 16_384
+"""Rays rendered at once."""
+_CHUNK = 16
+"""Samples of a ray evaluated before its transmittance is looked at."""
+
+
+@dataclass(frozen=True)
+class RenderedView:
+    """A rendered view, on the CPU."""
+
+    color: Float[Tensor, "height width 3"]
+    """RGB in [0, 1], over the background."""
+    opacity: Float[Tensor, "height width"]
+    """Share of light stopped, in [0, 1]."""
+    depth: Float[Tensor, "height width"]
+    """Expected distance along the ray in scene units; 0 where nothing is."""
+    median: Float[Tensor, "height width"]
+    """Where half of a ray's light has been stopped; 0 where more than that passes. Unlike the mean
+    it never lies between two surfaces."""
+
+
+class RenderedRays(NamedTuple):
+    """What a batch of rays sees, without a background."""
+
+    color: Float[Tensor, "rays 3"]
+    opacity: Float[Tensor, " rays"]
+    depth: Float[Tensor, " rays"]
+    """Expected distance times opacity."""
+    median: Float[Tensor, " rays"]
+    """Where half of the light has been stopped; 0 where more than that passes."""
+
+
+@torch.no_grad()
+def render_rays(field: Field, sampler: Sampler, rays: Rays) -> RenderedRays:
+    """Render rays, each until its transmittance is below MIN_TRANSMITTANCE; few or many."""
+    parts = [
+        _render_some(field, sampler, rays[start : start + _RAYS])
+        for start in range(0, max(len(rays), 1), _RAYS)
+    ]
+    return RenderedRays(*(torch.cat(values) for values in zip(*parts, strict=True)))
+
+
+def _render_some(field: Field, sampler: Sampler, rays: Rays) -> RenderedRays:
+    color = torch.zeros_like(rays.origins)
+    opacity, depth, median = torch.zeros(3, len(rays), device=color.device)
+    active = torch.arange(len(rays), device=color.device)
+    first = torch.zeros_like(active, dtype=torch.int32)
+    encoded_directions = field.encode_directions(rays.directions)
+    while len(active):
+        samples, following = sampler.sample_chunk(rays[active], first, _CHUNK)
+        raw = field(samples.positions, encoded_directions[active], samples.ray)
+        chunk, _ = volume_rendering_forward(raw, samples.t, samples.dt, samples.spans)
+        remaining = 1 - opacity[active]
+        passed = -remaining.clamp(min=1e-10).log()  # the optical depth so far
+        median[active] += median_depth(raw[:, 0], samples.t, samples.dt, samples.spans, passed)
+        color[active] += remaining[:, None] * chunk.color
+        opacity[active] += remaining * chunk.opacity
+        depth[active] += remaining * chunk.depth
+        going = (following != ENDED) & (1 - opacity[active] > MIN_TRANSMITTANCE)
+        active, first = active[going], following[going]
+    return RenderedRays(color, opacity, depth, median)
+
+
+@torch.no_grad()
+def render_view(
+    field: Field,
+    sampler: Sampler,
+    camera: Camera,
+    pose: Float[Tensor, "3 4"],
+    background: float = 1.0,
+) -> RenderedView:
+    """Render a whole view; `background` is 1 for white, 0 for black.
+
+    `pose` is camera to scene in OpenCV axes, in scene units.
+    """
+    rays = view_rays(camera, pose).to(device_of(field))
+    color, opacity, depth, median = (v.cpu() for v in render_rays(field, sampler, rays))
+    color = over_background(color, opacity, background).clamp(0, 1)
+    depth = depth / opacity.clamp(min=1e-6)
+    shape = (camera.height, camera.width)
+    return RenderedView(
+        color.view(*shape, 3), opacity.view(shape), depth.view(shape), median.view(shape)
+    )

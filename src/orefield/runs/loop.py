@@ -1,0 +1,212 @@
+"""Training with a run folder: save and evaluate on the way, stop, go on, score at the end.
+
+run = start_run(open_scene("tankard"), "runs/mine", RunConfig(seconds=30))
+for step in run.train():
+    print(step.seconds, step.losses["color"])
+print(run.evaluate()["psnr"])
+"""
+
+import dataclasses
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from orefield.config import RunConfig, resolve_preset
+from orefield.errors import RunError
+from orefield.evaluation.mining_maps import MiningMapRecorder
+from orefield.evaluation.probe import PixelProbe
+from orefield.evaluation.protocol import protocol
+from orefield.evaluation.views import BACKGROUND
+from orefield.report.history import Evaluation, History, history_from_dict
+from orefield.report.mining_maps import write_mining_maps
+from orefield.report.plots import plot_kept, plot_psnr
+from orefield.runs.evaluate import evaluate_run
+from orefield.runs.folder import (
+    create_run,
+    header_of,
+    load_trainer,
+    read_config,
+    save_run,
+    write_config,
+)
+from orefield.runs.schedule import EVALUATE_AT, MAP_AT, Schedule
+from orefield.scenes import Scene, open_scene
+from orefield.system.files import read_json, write_json
+from orefield.system.memory import peak_bytes
+from orefield.training.trainer import StepStats, Trainer, check_depths, fit
+
+_EVALUATION_SHARE = 0.1
+"""With the default schedule an evaluation is left out when those before it took more than this
+share of the training time."""
+
+
+class TrainingRun:
+    """A trainer and the folder that it leaves behind; made by `start_run` and `resume_run`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        scene: Scene,
+        trainer: Trainer,
+        history: History,
+        maps: bool = False,
+    ) -> None:
+        """`maps`: record where samples are kept, and draw it at the end."""
+        self.folder, self.scene, self.trainer, self.history = folder, scene, trainer, history
+        self.config = trainer.config
+        self.background = BACKGROUND[self.config.eval_background]
+        self.maps = MiningMapRecorder(trainer, scene, self.background) if maps else None
+        self._memory_before = peak_bytes()
+        self._evaluating = 0.0
+
+    def train(self, stop: Callable[[], bool] = lambda: False) -> Iterator[StepStats]:
+        """Train until the budget is used or `stop()` says so, yielding after each step.
+
+        Evaluates on test pixels and saves as `config.eval_every` and `save_every` say, and saves at
+        the end, also when the caller leaves the loop. The training clock stands still meanwhile.
+        """
+        evaluate = Schedule(EVALUATE_AT, self.config.eval_every)
+        mapping, save = Schedule(MAP_AT), Schedule((), self.config.save_every)
+        evaluate.skip_to(self.trainer.progress(), self.trainer.seconds)
+        probe = PixelProbe(self.scene, self.background) if self.scene.test else None
+        begun = perf_counter()
+        try:
+            for step in fit(self.trainer):
+                share = self.trainer.progress()
+                self.history.add(step, share)
+                yield step
+                if stop():
+                    break
+                if evaluate.due(share, step.seconds) and probe is not None:
+                    self._evaluate(probe, evaluate.finished)
+                if mapping.due(share, step.seconds) and self.maps is not None:
+                    self.maps.record(last=mapping.finished)
+                if save.due(share, perf_counter() - begun) and share < 1:
+                    self._save_on_the_way()
+        except GeneratorExit:  # not after other exceptions: a step may be half done
+            self.save()
+            raise
+        self.save()
+
+    def save(self) -> None:
+        """Write what resuming and rendering need, and how the training went."""
+        self.history.close_point()
+        save_run(self.folder, self.trainer)
+        write_json(self.folder / "metrics.json", {"training": self.facts()})
+
+    def evaluate(self, progress: bool = False) -> dict[str, Any] | None:
+        """Score all test views; write metrics.json, renders/, plots/ and mining maps.
+
+        Returns means and each view's scores, None where the scene has no test views. `progress`
+        shows a bar on a terminal.
+        """
+        trainer, config, folder = self.trainer, self.config, self.folder
+        parts = trainer.field, trainer.sampler, self.scene, config
+        test = evaluate_run(*parts, folder / "renders", progress)
+        facts = {"protocol": protocol(self.scene, config), "training": self.facts()}
+        write_json(folder / "metrics.json", {**facts, "test": test})
+        title = f"{self.scene.name}, rule {config.mining.rule}, seed {config.seed}"
+        plots = folder / "plots"
+        plot_psnr(plots / "psnr.png", self.history, title, test["psnr"] if test else None)
+        plot_kept(plots / "kept.png", self.history, title)
+        if self.maps is not None:
+            name = config.mining.rule
+            curve = [(point.seconds, point.kept_share) for point in self.history.points]
+            write_mining_maps(folder / "mining_maps", {name: self.maps}, {name: curve}, title)
+        return test
+
+    def facts(self) -> dict[str, Any]:
+        """How the training went, as plain JSON types."""
+        return {
+            "steps": self.trainer.step,
+            "skipped_steps": self.trainer.skipped,
+            "seconds": self.trainer.seconds,
+            "seconds_are": "training alone: no reading, compiling or evaluation",
+            "peak_memory_bytes": peak_bytes(),
+            "peak_memory_before_training_bytes": self._memory_before,
+            "evaluations_are": "PSNR of 8192 fixed test pixels taken together",
+            **self.history.to_dict(),
+        }
+
+    def _evaluate(self, probe: PixelProbe, last: bool) -> None:
+        trainer = self.trainer
+        costly = self._evaluating > _EVALUATION_SHARE * trainer.seconds
+        if costly and not last and self.config.eval_every == 0:
+            return
+        begun = perf_counter()
+        psnr = probe.psnr(trainer.field, trainer.sampler)
+        self._evaluating += perf_counter() - begun
+        self.history.evaluations.append(Evaluation(trainer.step, trainer.seconds, psnr))
+
+    def _save_on_the_way(self) -> None:
+        """Save, but do not let a full disk end the training: there may be room again later."""
+        try:
+            self.save()
+        except OSError as error:
+            warnings.warn(f"not saved: {error}; training goes on", stacklevel=3)
+
+
+def start_run(
+    scene: Scene,
+    folder: str | Path,
+    config: RunConfig | None = None,
+    overwrite: bool = False,
+    maps: bool = False,
+) -> TrainingRun:
+    """A new run on a scene in a new or empty folder; `overwrite` replaces an earlier run's files.
+
+    The run remembers how the scene was opened, whatever `config.scene` says. Raises RunError for a
+    folder that holds something, SceneError where the scene lacks what the settings need.
+    """
+    config = dataclasses.replace(config or RunConfig(), scene=scene.config)
+    check_depths(config, scene)
+    config, _ = resolve_preset(config, scene.unbounded, scene.opaque)
+    create_run(Path(folder), header_of(scene, config), overwrite)
+    return TrainingRun(Path(folder), scene, Trainer(scene, config), History(), maps)
+
+
+def resume_run(
+    folder: str | Path,
+    scene: Scene | None = None,
+    seconds: float = 0.0,
+    steps: int = 0,
+    device: str = "",
+) -> TrainingRun:
+    """Go on with a run exactly where it stopped.
+
+    `scene` is opened from where the run found it unless given. `seconds` or `steps` is a new budget
+    in all, the part already done included; 0 keeps the run's own. Raises RunError for a folder that
+    cannot be read, and for a run that has used its budget.
+    """
+    folder = Path(folder)
+    header = read_config(folder)
+    config = _with_budget(header.config, seconds, steps)
+    config = dataclasses.replace(config, device=device or config.device)
+    scene = open_scene(header.source, config.scene) if scene is None else scene
+    trainer = Trainer(scene, config)
+    load_trainer(folder, trainer)
+    if trainer.progress() >= 1:
+        used = f"{trainer.step} steps in {trainer.seconds:.1f} s"
+        raise RunError(f"{folder}: has used its budget ({used}); pass --seconds or --steps")
+    history = _read_history(folder)
+    write_config(folder, dataclasses.replace(header, config=config))
+    return TrainingRun(folder, scene, trainer, history)
+
+
+def _with_budget(config: RunConfig, seconds: float, steps: int) -> RunConfig:
+    """The same settings with a new total budget; a time budget replaces a step budget."""
+    if steps:
+        return dataclasses.replace(config, steps=steps)
+    if seconds:
+        return dataclasses.replace(config, seconds=seconds, steps=0)
+    return config
+
+
+def _read_history(folder: Path) -> History:
+    """The history that an interrupted or finished run left in metrics.json; empty without one."""
+    path = folder / "metrics.json"
+    if not path.exists():
+        return History()
+    return history_from_dict(read_json(path, RunError).get("training") or {}, str(path))

@@ -1,0 +1,84 @@
+"""Which cells of the grid any training camera sees."""
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from orefield.cameras import Camera, border_directions
+
+_BLOCK = 4
+"""Cells on a side of what is looked at as one, where there are several levels."""
+_PER_SIDE = 65
+"""Places on each side of a picture where a lens may bend its border outward."""
+
+
+def camera_coverage(
+    cameras: Iterable[tuple[Camera, Float[Tensor, "3 4"]]],
+    resolution: int,
+    near: float,
+    background_extent: int = 1,
+) -> Bool[Tensor, "levels res res res"]:
+    """Cells whose surrounding ball meets what some camera sees beyond distance `near`.
+
+    What a perspective lens sees is taken as the pyramid round its picture, what a fisheye sees as
+    the cone round it, and an equirectangular picture as all round: never less than they see. Poses
+    are camera to scene, OpenCV axes, in units of the cube.
+    """
+    if background_extent == 1:
+        return _seen(list(cameras), resolution, near, 1.0)[None]
+    # Hundreds of cameras and a million cells would take minutes: blocks of cells are seen as one.
+    coarse = resolution // _BLOCK if resolution % _BLOCK == 0 else resolution
+    cameras, sides = list(cameras), [2.0**level for level in range(background_extent.bit_length())]
+    seen = torch.stack([_seen(cameras, coarse, near, side) for side in sides])
+    for axis in range(1, 4):
+        seen = seen.repeat_interleave(resolution // coarse, axis)
+    return seen
+
+
+def _seen(
+    cameras: Sequence[tuple[Camera, Float[Tensor, "3 4"]]],
+    resolution: int,
+    near: float,
+    side: float,
+) -> Bool[Tensor, "res res res"]:
+    """Those of the cube of that side round the unit cube."""
+    axis = (torch.arange(resolution) + 0.5) / resolution * side - (side - 1) / 2
+    centers = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1).view(-1, 3)
+    reach = 0.5 * 3**0.5 * side / resolution
+    seen = torch.zeros(len(centers), dtype=torch.bool)
+    for camera, pose in cameras:
+        left = (~seen).nonzero()[:, 0]
+        local = (centers[left] - pose[:, 3]) @ pose[:, :3]
+        inside = _in_view(camera, local, reach) & (local.norm(dim=1) > near - reach)
+        seen[left[inside]] = True
+    return seen.view(resolution, resolution, resolution)
+
+
+def _in_view(camera: Camera, local: Float[Tensor, "n 3"], reach: float) -> Bool[Tensor, " n"]:
+    """Which balls of radius `reach` about points in camera axes a camera may see."""
+    if camera.lens == "equirectangular":
+        return torch.ones(len(local), dtype=torch.bool)
+    if camera.lens == "fisheye":
+        widest = float(border_directions(camera, _PER_SIDE)[:, 2].clamp(-1, 1).acos().amax())
+        distance = local.norm(dim=1)
+        angle = torch.atan2(local[:, :2].norm(dim=1), local[:, 2])
+        margin = torch.asin((reach / distance.clamp(min=reach)).clamp(max=1))
+        near_cone: Tensor = (distance <= reach) | (angle - margin <= widest)
+        return near_cone
+    inside = local[:, 2] > -reach
+    for normal in _sides(camera):  # facing inward
+        inside &= local @ normal > -reach
+    return inside
+
+
+def _sides(camera: Camera) -> Float[Tensor, "4 3"]:
+    """Unit normals of the planes through the camera and round its picture, facing inward."""
+    border = border_directions(camera, _PER_SIDE)
+    plane = border[:, :2] / border[:, 2:]
+    (left, top), (right, bottom) = plane.amin(0).tolist(), plane.amax(0).tolist()
+    planes = [(1.0, 0.0, -left), (-1.0, 0.0, right), (0.0, 1.0, -top), (0.0, -1.0, bottom)]
+    normals = torch.tensor(planes)
+    unit: Tensor = normals / normals.norm(dim=1, keepdim=True)
+    return unit

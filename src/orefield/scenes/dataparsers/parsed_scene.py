@@ -1,0 +1,143 @@
+"""Photographs listed by a scene's files but not yet read."""
+
+import posixpath
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PureWindowsPath
+
+from jaxtyping import Float
+from torch import Tensor
+
+from orefield.cameras import Camera
+from orefield.scenes.scene import SceneWarning
+from orefield.types import SceneError
+
+
+@dataclass(frozen=True)
+class Depth:
+    """A depth map on disk: its numbers times `unit` are lengths in the coordinates of the files."""
+
+    file: Path
+    unit: float
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A photograph on disk and where it was taken."""
+
+    name: str
+    image: Path
+    mask: Path | None
+    camera: Camera
+    """For the photograph at its size on disk."""
+    pose: Float[Tensor, "3 4"]
+    """Camera to world, OpenCV axes, in the coordinates of the files, float64."""
+    bounds: tuple[float, float] | None = None
+    """Depth of the nearest and farthest thing in view, where the files tell."""
+    depth: Depth | None = None
+    upright: bool = True
+    """Whether the camera is that of the photograph turned as its EXIF data say."""
+
+
+@dataclass(frozen=True)
+class ParsedScene:
+    """All that a scene's files say, before any photograph is read."""
+
+    train: Sequence[Frame]
+    test: Sequence[Frame]
+    split: str
+    """How the two were told apart."""
+    downscale: int = 1
+    """What is left of the downscaling that was asked for, once the folder of images is chosen."""
+    points: Float[Tensor, "points 3"] | None = None
+    """Points on surfaces, in the coordinates of the files, float64."""
+    ball: tuple[Float[Tensor, "3"], float] | None = None
+    """Center and radius of the ball that holds the scene, where the files tell."""
+    reach: float | None = None
+    """Half the side of the cube worth sampling, where the files tell."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A scene's folder, which its files may not lead out of unless `outside` says so."""
+
+    path: Path
+    outside: bool = False
+
+    @cached_property
+    def _real(self) -> Path:
+        return self.path.resolve()
+
+    def named(self, name: str, where: str) -> Path:
+        """The path of a file that a scene names at `where`.
+
+        Raises SceneError for a name that leads out of the folder.
+        """
+        # Windows rules everywhere: they know drives and both kinds of slash.
+        path = PureWindowsPath(name)
+        plain = posixpath.normpath(path.as_posix())
+        leads_out = bool(path.anchor) or plain.split("/")[0] == ".."
+        if plain == "." or (leads_out and not self.outside):
+            raise SceneError(
+                f"{where} must be a path inside the scene folder {self.path}, got {name!r} "
+                "(--scene.allow-outside would read it)"
+            )
+        return self.path / (name if leads_out else plain)
+
+    def inside(self, path: Path) -> Path:
+        """A path that exists; SceneError if links make it lead out of the folder."""
+        real = path.resolve()
+        if not (self.outside or real.is_relative_to(self._real)):
+            raise SceneError(
+                f"{path}: leads out of the scene folder to {real}; "
+                "expected a file inside, or --scene.allow-outside"
+            )
+        return path
+
+
+def hold_out(frames: Sequence[Frame], every: int) -> ParsedScene:
+    """Every n-th photograph, starting with the first, becomes a test view."""
+    train = [frame for i, frame in enumerate(frames) if i % every]
+    ordinal = {2: "2nd", 3: "3rd"}.get(every, f"{every}th")
+    return ParsedScene(train, frames[::every], f"every {ordinal} image")
+
+
+def evenly(frames: Sequence[Frame], most: int) -> Sequence[Frame]:
+    """At most this many of the photographs, evenly spaced from the first; all of them for 0."""
+    if most == 0 or len(frames) <= most:
+        return frames
+    return [frames[i * len(frames) // most] for i in range(most)]
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there; a name that no file system could hold counts as absent."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+@contextmanager
+def naming(where: str) -> Iterator[None]:
+    """What a camera says against its numbers becomes a SceneError that names where they stand."""
+    try:
+        yield
+    except SceneError:
+        raise
+    except ValueError as error:
+        raise SceneError(f"{where}: {error}") from error
+
+
+def report_missing(where: str, missing: Sequence[str], listed: int) -> None:
+    """One warning that names the absent photographs; SceneError if none is left."""
+    if len(missing) == listed:
+        raise SceneError(f"{where}: none of the {listed} images is there, such as {missing[0]!r}")
+    if missing:
+        warnings.warn(
+            f"{where}: {len(missing)} of {listed} images are missing: {', '.join(missing)}",
+            SceneWarning,
+            stacklevel=2,
+        )

@@ -1,0 +1,1 @@
+"""Training: one step (step.py), its loss, its optimizers, and the trainer that repeats it."""

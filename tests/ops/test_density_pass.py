@@ -1,0 +1,107 @@
+"""Laws of looking along rays: the fused twin finds what the definition finds."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orefield.ops.backend import using
+from orefield.ops.hash_grid import grid_layout
+from orefield.ops.density_pass import DensityNet, DensityPass, look
+from orefield.ops.march import Grid, clearance, march
+from orefield.types import Rays
+from strategies import SEEDS, grids, rays, seeded
+
+LAYOUT = grid_layout(4, 8, 4, 40)
+DT = 0.04
+FAINTEST = 1e-4
+
+
+def net(seed: int, width: int = 16, loud: float = 30.0) -> DensityNet:
+    """Densities from thin air to walls, different from place to place."""
+    generator = seeded(seed)
+
+    def random(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    out = random(16, width) * 0.3
+    out[0] *= loud
+    hidden = random(width, LAYOUT.features) * 0.3
+    return DensityNet(random(LAYOUT.rows, 2), LAYOUT, hidden, out, start=0.7)
+
+
+def bundle(n: int, seed: int = 0) -> Rays:
+    generator = seeded(seed)
+    directions = torch.nn.functional.normalize(torch.randn(n, 3, generator=generator))
+    return Rays(torch.rand(n, 3, generator=generator) - 1.5 * directions, directions)
+
+
+def along(twin: str, these: Rays, grid: torch.Tensor, seed: int, *more, **options) -> DensityPass:
+    jitter = torch.rand(len(these), generator=seeded(seed))
+    with using(twin):
+        return look(
+            these, Grid(clearance(grid[None]), DT), jitter, net(seed, *more), FAINTEST, **options
+        )
+
+
+def pair(found: DensityPass) -> tuple[list[int], list[float]]:
+    return found.samples.ray.tolist(), found.samples.t.tolist()
+
+
+def same(one: DensityPass, other: DensityPass) -> bool:
+    """The same samples, but for those on the very edge of being left out."""
+    a, b = ({(r, round(t, 5)) for r, t in zip(*pair(x), strict=True)} for x in (one, other))
+    return len(a ^ b) <= 1e-3 * max(len(a), 1) + 1
+
+
+@given(rays=rays(), grid=grids(), seed=SEEDS, stretch=st.sampled_from([1, 3, 8, 64]))
+def test_twin_finds_what_the_definition_finds(rays, grid, seed, stretch):
+    want = along("definition", rays, grid, seed)
+    got = along("cpu", rays, grid, seed, stretch=stretch)
+    assert same(got, want)
+    assert got.asked <= want.asked
+    assert got.samples.spans[:, 1].sum() == len(got.samples) == len(got.shape)
+
+
+@pytest.mark.parametrize("width", [8, 13, 64])
+def test_samples_and_shapes_agree_number_by_number(width):
+    """Also for widths that do not come in fours, and more samples than were expected."""
+    these, grid = bundle(300), torch.ones(8, 8, 8, dtype=torch.bool)
+    want = along("definition", these, grid, 3, width, 3.0)
+    got = along("cpu", these, grid, 3, width, 3.0, expected=10)
+    assert len(got.samples) == len(want.samples) > 1024
+    assert torch.equal(got.samples.spans, want.samples.spans)
+    assert torch.equal(got.samples.ray, want.samples.ray)
+    torch.testing.assert_close(got.samples.positions, want.samples.positions)
+    torch.testing.assert_close(got.samples.t, want.samples.t)
+    torch.testing.assert_close(got.shape, want.shape, rtol=1e-4, atol=1e-4)
+
+
+def test_what_lies_behind_walls_is_not_asked_about():
+    these, grid = bundle(300), torch.ones(8, 8, 8, dtype=torch.bool)
+    marched = len(march(these, Grid(clearance(grid[None]), DT))[0])
+    short, long = (along("cpu", these, grid, 5, 16, 60.0, stretch=n).asked for n in (1, 64))
+    assert short < 0.7 * marched
+    assert long == pytest.approx(marched, rel=0.05)
+
+
+def test_no_rays_and_nothing_met_are_no_samples():
+    grid = torch.zeros(8, 8, 8, dtype=torch.bool)
+    for n in (0, 5):
+        found = along("cpu", bundle(n), grid, 0)
+        assert (len(found.samples), found.asked, found.shape.shape) == (0, 0, (0, 16))
+        assert found.samples.spans.shape == (n, 2)
+
+
+def test_a_net_that_does_not_fit_its_layout_is_refused():
+    grid, one = torch.ones(4, 4, 4, dtype=torch.bool), net(0)
+    with pytest.raises(ValueError, match="for this layout"):
+        look(
+            bundle(2),
+            Grid(clearance(grid[None]), DT),
+            torch.rand(2),
+            one._replace(table=one.table[:-1]),
+            0.1,
+        )
+    with pytest.raises(ValueError, match="dt must be positive"):
+        look(bundle(2), Grid(clearance(grid[None]), 0.0), torch.rand(2), one, 0.1)

@@ -1,0 +1,90 @@
+"""Laws of histograms along rays."""
+
+import pytest
+import torch
+from hypothesis import given
+
+from orefield.ops.volume_rendering import composite
+from orefield.ops.pdf import interlevel_loss, sample_pdf, render_weights
+from strategies import SEEDS, seeded
+
+
+def histogram(rays: int, bins: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = seeded(seed)
+    widths = torch.rand(rays, bins, generator=generator, dtype=torch.float64) + 0.01
+    edges = torch.nn.functional.pad(widths.cumsum(1), (1, 0)) + 0.5
+    return edges, torch.rand(rays, bins, generator=generator, dtype=torch.float64)
+
+
+def test_weights_are_those_of_compositing():
+    edges, density = histogram(3, 7, 1)
+    t, dt = ((edges[:, 1:] + edges[:, :-1]) / 2).flatten(), edges.diff(dim=1).flatten()
+    raw = torch.cat([density.reshape(-1, 1).log(), torch.zeros(21, 3)], 1)
+    spans = torch.tensor([[0, 7], [7, 7], [14, 7]], dtype=torch.int32)
+    want = composite(raw.float(), t.float(), dt.float(), spans).weights
+    torch.testing.assert_close(render_weights(density, edges).flatten().float(), want)
+
+
+def test_all_weight_in_one_bin_draws_nearly_all_edges_into_it():
+    edges = torch.linspace(0, 1, 11)[None]
+    weights = torch.zeros(1, 10)
+    weights[0, 3] = 100.0
+    found = sample_pdf(edges, weights, 19)[0]
+    # u = (i + 1/2) / 20, and the bin's share of the CDF is all but 0.1 of 100.1.
+    inside = (found > 0.3) & (found < 0.4)
+    assert int(inside.sum()) == 20
+    assert found[inside].tolist() == pytest.approx(
+        [0.3 + 0.1 * (i + 0.5) / 20 for i in range(20)], abs=2e-4
+    )
+
+
+def test_even_weights_give_even_edges():
+    edges = torch.linspace(2, 4, 9)[None]
+    found = sample_pdf(edges, torch.ones(1, 8), 4)[0]
+    assert found.tolist() == pytest.approx([2 + 2 * (i + 0.5) / 5 for i in range(5)])
+
+
+@given(SEEDS)
+def test_edges_ascend_within_the_ray_and_jitter_stays_in_its_stratum(seed):
+    edges, weights = histogram(5, 12, seed)
+    low, high = (
+        sample_pdf(edges, weights, 8, torch.full((5,), x, dtype=torch.float64)) for x in (0.0, 1.0)
+    )
+    jitter = torch.rand(5, generator=seeded(seed), dtype=torch.float64)
+    found = sample_pdf(edges, weights, 8, jitter)
+    assert (found.diff(dim=1) >= 0).all()
+    assert (found >= edges[:, :1]).all()
+    assert (found <= edges[:, -1:]).all()
+    assert (found >= low - 1e-9).all()
+    assert (found <= high + 1e-9).all()
+
+
+@given(SEEDS)
+def test_a_histogram_allows_for_itself_and_for_what_is_below_it(seed):
+    edges, weights = histogram(4, 9, seed)
+    assert float(interlevel_loss(edges, weights, edges, weights)) == pytest.approx(0, abs=1e-12)
+    coarse_edges = edges[:, ::3].contiguous()
+    coarse = weights.view(4, 3, 3).sum(2)
+    assert float(interlevel_loss(edges, weights, coarse_edges, coarse)) == pytest.approx(
+        0, abs=1e-12
+    )
+    assert float(interlevel_loss(edges, weights, coarse_edges, coarse * 0.3)) > 0
+
+
+@given(SEEDS)
+def test_overflow_in_one_bin_in_closed_form_and_its_gradient(seed):
+    edges, weights = histogram(1, 1, seed)
+    coarse = (weights * 0.25).requires_grad_()
+    w = float(weights)
+    loss = interlevel_loss(edges, weights, edges, coarse)
+    assert float(loss.detach()) == pytest.approx((0.75 * w) ** 2 / (w + 1e-7))
+    (grad,) = torch.autograd.grad(loss, coarse)
+    assert float(grad) == pytest.approx(-2 * 0.75 * w / (w + 1e-7))
+
+
+def test_a_bin_is_allowed_all_that_it_touches():
+    """Half a bin on either side of an edge: the weight of both."""
+    coarse_edges, coarse = torch.tensor([[0.0, 1.0, 2.0]]), torch.tensor([[0.2, 0.3]])
+    fine = torch.tensor([[0.5, 1.5]])
+    assert float(interlevel_loss(fine, torch.tensor([[0.5]]), coarse_edges, coarse)) == 0
+    assert float(interlevel_loss(fine, torch.tensor([[0.6]]), coarse_edges, coarse)) > 0

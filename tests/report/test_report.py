@@ -1,0 +1,129 @@
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from orefield.errors import RunError
+from orefield.report.history import Check, History, history_from_dict
+from orefield.report.pictures import (
+    comparison,
+    contact_sheet,
+    depth_pixels,
+    error_pixels,
+    to_pixels,
+)
+from orefield.report.plots import plot_kept, plot_psnr
+
+
+@dataclass
+class FakeStep:
+    step: int
+    seconds: float
+    loss: float
+    rays: int = 100
+    marched: int = 1000
+    kept: int = 250
+
+
+def test_history_keeps_about_a_hundred_points_however_long_the_run() -> None:
+    history = History()
+    for step in range(1, 2001):
+        history.add(FakeStep(step, step * 0.01, 0.01), step / 2000)
+    assert len(history.points) == 100
+    assert history.points[-1].step == 2000
+    assert history.points[0].train_psnr == pytest.approx(20.0)
+    assert {point.kept_share for point in history.points} == {0.25}
+
+
+def test_history_averages_errors_and_weighs_shares_by_samples() -> None:
+    history = History()
+    history.add(FakeStep(1, 0.1, 0.1, marched=100, kept=100), 0.001)
+    history.add(FakeStep(2, 0.2, 0.3, marched=300, kept=0), 0.002)
+    assert history.points == []
+    history.close_point()
+    (point,) = history.points
+    assert point.train_psnr == pytest.approx(-10 * np.log10(0.2))
+    assert (point.kept_share, point.step, point.seconds) == (0.25, 2, 0.2)
+
+
+def test_skipped_steps_do_not_spoil_the_average() -> None:
+    history = History()
+    history.add(FakeStep(1, 0.1, float("nan")), 0.001)
+    history.add(FakeStep(2, 0.2, 0.01), 0.5)
+    history.add(FakeStep(3, 0.3, float("inf")), 0.6)
+    assert [point.train_psnr for point in history.points] == [pytest.approx(20.0), None]
+
+
+def test_history_survives_json_and_names_what_does_not_fit() -> None:
+    history = History()
+    history.add(FakeStep(1, 0.1, 0.1), 1.0)
+    history.checks.append(Check(1, 0.1, 12.5))
+    again = history_from_dict(history.to_dict(), "metrics.json")
+    assert (again.points, again.checks) == (history.points, history.checks)
+    with pytest.raises(RunError, match=r"metrics\.json: 'training' does not fit"):
+        history_from_dict({"points": [{"step": 1}], "checks": []}, "metrics.json")
+
+
+def test_pixels_are_rounded_and_clipped() -> None:
+    color = torch.tensor([[[-1.0, 0.5, 2.0], [0.0, 1.0, 0.2]]])
+    assert to_pixels(color).tolist() == [[[0, 128, 255], [0, 255, 51]]]
+
+
+def test_error_is_dark_where_equal_and_brightest_from_a_quarter_on() -> None:
+    truth = torch.zeros(1, 3, 3)
+    render = torch.tensor([[[0.0] * 3, [0.25, 0.0, 0.0], [0.0, 0.9, 0.0]]])
+    dark, quarter, more = error_pixels(render, truth)[0].astype(int)
+    assert dark.sum() < 10 < quarter.sum()
+    assert (quarter == more).all()
+
+
+def test_nearer_is_brighter_and_empty_is_black() -> None:
+    depth = torch.linspace(1, 2, 50)[None]
+    opacity = torch.ones(1, 50)
+    luminance = depth_pixels(depth, opacity)[0].astype(int).sum(1)
+    assert luminance[0] > luminance[25] > luminance[-1]
+    assert (depth_pixels(depth, torch.zeros(1, 50)) == 0).all()
+    half = opacity.clone()
+    half[0, :10] = 0
+    assert (depth_pixels(depth, half)[0, :10] == 0).all()
+
+
+def test_a_comparison_shows_photograph_render_and_error_in_this_order() -> None:
+    truth, render = torch.zeros(20, 30, 3), torch.ones(20, 30, 3)
+    sheet = np.asarray(comparison(truth, render, "a very long name of a view" * 3, 0.0))
+    below = sheet[-20:]
+    assert (below[:, :30] == 0).all()
+    assert (below[:, 34:64] == 255).all()
+    assert (below[:, 68:] == error_pixels(render, truth)).all()
+    # The label is cut: it never runs into the gap beside its panel.
+    assert (sheet[:-20, 30:34] == 255).all()
+
+
+def test_a_contact_sheet_has_a_cell_for_every_picture() -> None:
+    pictures = [Image.new("RGB", (10 + i, 8), (0, 40 * i, 0)) for i in range(3)]
+    sheet = contact_sheet(pictures, columns=2)
+    assert sheet.size == (2 * 12 + 4, 2 * 8 + 4)
+    assert [sheet.getpixel(at) for at in ((0, 0), (16, 0), (0, 12))] == [
+        (0, 0, 0),
+        (0, 40, 0),
+        (0, 80, 0),
+    ]
+
+
+def test_plots_show_the_curves(tmp_path: Path) -> None:
+    """More data, more ink: the written picture differs from that of an empty history."""
+    history = History()
+    for step in range(1, 11):
+        history.add(FakeStep(step, step * 1.0, 0.1 / step), step / 10)
+    history.add(FakeStep(11, 11.0, float("nan")), 1.0)
+    history.checks.append(Check(10, 10.0, 19.0))
+    for plot in (plot_psnr, plot_kept):
+        full, empty = tmp_path / "plots" / "full.png", tmp_path / "plots" / "empty.png"
+        plot(full, history, "a run")
+        plot(empty, History(), "a run")
+        with Image.open(full) as one, Image.open(empty) as other:
+            assert one.size == other.size == (910, 520)
+            assert np.asarray(one).tobytes() != np.asarray(other).tobytes()

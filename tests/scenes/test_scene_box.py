@@ -1,0 +1,157 @@
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orefield.cameras import Camera
+from orefield.scenes.scene_box import (
+    DEFAULT_BACKGROUND_EXTENT,
+    OBJECT_MARGIN,
+    common_focus,
+    find_box,
+)
+from orefield.scenes.dataparsers.parsed_scene import Frame
+
+CAMERA = Camera(40, 30, 50.0, 50.0, 20.0, 15.0)
+
+
+def looking(center, forward, bounds=None):
+    """A shot from `center` along `forward`, upright."""
+    forward = torch.tensor(forward, dtype=torch.float64)
+    forward /= forward.norm()
+    right = torch.linalg.cross(forward, torch.tensor([0.1, 0.2, 1.0], dtype=torch.float64))
+    right /= right.norm()
+    down = torch.linalg.cross(forward, right)
+    position = torch.tensor(center, dtype=torch.float64)
+    pose = torch.stack((right, down, forward, position), dim=1)
+    return Frame("x", Path("x.png"), None, CAMERA, pose, bounds)
+
+
+def ring(focus, radius, bounds=None):
+    turns = [0.8 * i for i in range(8)]
+    steps = [(math.cos(a), math.sin(a), 0.5 * math.sin(3 * a)) for a in turns]
+    return [
+        looking(
+            [f + radius * s for f, s in zip(focus, step, strict=True)], [-s for s in step], bounds
+        )
+        for step in steps
+    ]
+
+
+POINT = st.tuples(*[st.floats(-10, 10)] * 3)
+
+
+@given(POINT, st.floats(0.1, 100))
+def test_cameras_that_look_at_a_point_have_it_as_their_focus(focus, radius):
+    shots = ring(focus, radius)
+    box = find_box(shots, opaque=False)
+    expected = torch.tensor(focus, dtype=torch.float64)
+    torch.testing.assert_close(box.center, expected, atol=1e-9 * radius + 1e-12, rtol=1e-9)
+    away = [float((shot.pose[:, 3] - expected).norm()) for shot in shots]
+    # The picture's longer side.
+    assert box.half == pytest.approx(OBJECT_MARGIN * max(away) * 20 / 50)
+    assert box.near == pytest.approx(0.2 * min(away))
+    assert find_box(shots, opaque=True).half == pytest.approx(max(away))
+
+
+def test_the_focus_has_the_least_squared_distance_to_the_axes():
+    generator = torch.Generator().manual_seed(0)
+    positions = 5 * torch.randn((6, 3), generator=generator, dtype=torch.float64)
+    axes = torch.randn((6, 3), generator=generator, dtype=torch.float64) - positions
+    axes /= axes.norm(dim=1, keepdim=True)
+
+    def cost(point):
+        away = point - positions
+        return (away - (away * axes).sum(1, keepdim=True) * axes).square().sum()
+
+    focus = common_focus(positions, axes)
+    for step in 1e-3 * torch.eye(3, dtype=torch.float64):
+        assert cost(focus) < min(cost(focus + step), cost(focus - step))
+
+
+def test_parallel_and_outward_cameras_have_no_focus():
+    shots = [looking((x, x * x, 0), (0, 0, 1)) for x in range(4)]
+    outward = [looking(step, step) for step in [(1, 0, 0), (0, 1, 0), (-1, 0, 0), (0, -1, 0.1)]]
+    for cameras in (shots, outward):
+        poses = torch.stack([shot.pose for shot in cameras])
+        assert common_focus(poses[:, :, 3], poses[:, :, 2]) is None
+
+
+def test_forward_facing_cameras_are_boxed_by_what_they_see_between_their_bounds():
+    shots = [looking((x, 0.3 * x, 0), (0.02 * x, 0, 1), (2.0 + x, 30.0 + x)) for x in range(4)]
+    box = find_box(shots, opaque=True)
+    assert box.near == pytest.approx(0.9 * 2.0)
+    generator = torch.Generator().manual_seed(0)
+    reach = torch.zeros(3, dtype=torch.float64)
+    for shot in shots:
+        near, far = shot.bounds
+        depth = near + (far - near) * torch.rand((5000, 1), generator=generator).double()
+        plane = (torch.rand((5000, 2), generator=generator).double() - 0.5) * torch.tensor(
+            [0.8, 0.6]
+        )
+        points = torch.cat((plane * depth, depth), dim=1) @ shot.pose[:, :3].T + shot.pose[:, 3]
+        offset = (points - box.center).abs()
+        assert (offset <= box.half * (1 + 1e-9)).all()
+        reach = torch.maximum(reach, offset.max(0).values)
+    assert reach.max() > 0.9 * box.half  # and not much larger than need be
+
+
+def test_known_bounds_set_the_near_distance_of_an_object_too():
+    box = find_box(ring((1.0, 2.0, 3.0), 4.0, bounds=(3.0, 5.0)), opaque=False)
+    torch.testing.assert_close(box.center, torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64))
+    assert box.near == pytest.approx(2.7)
+
+
+def test_the_unit_cube_becomes_the_box():
+    box = find_box(ring((1.0, 2.0, 3.0), 4.0), opaque=False)
+    for scale in (1.0, 1.5):
+        corners = box.to_world(scale) @ torch.tensor([[0.0, 1], [0, 1], [0, 1], [1, 1]]).double()
+        half = box.half * scale
+        torch.testing.assert_close(corners[:3, 0], box.center - half)
+        torch.testing.assert_close(corners[:3, 1], box.center + half)
+
+
+def scattered(radius, n=2000):
+    """Points within a ball about the origin, as many in each shell."""
+    generator = torch.Generator().manual_seed(5)
+    outward = torch.randn((n, 3), generator=generator, dtype=torch.float64)
+    outward /= outward.norm(dim=1, keepdim=True)
+    return outward * radius * torch.rand((n, 1), generator=generator, dtype=torch.float64)
+
+
+def test_a_place_has_surroundings_and_its_box_is_round_the_cameras():
+    shots = ring((0.0, 0.0, 0.0), 2.0)
+    away = max(float(shot.pose[:, 3].norm()) for shot in shots)
+    box = find_box(shots, opaque=True)
+    assert (box.half, box.background_extent) == (pytest.approx(away), DEFAULT_BACKGROUND_EXTENT)
+    around = find_box(shots, True, scattered(9.0))
+    assert around.half == pytest.approx(away)
+    # 99 % of the points lie within 9 along each axis, and the box reaches 2.2.
+    assert around.background_extent == 4
+
+
+def test_files_say_how_far_surroundings_reach():
+    shots = ring((0.0, 0.0, 0.0), 2.0)
+    assert find_box(shots, opaque=True, reach=1.0).background_extent == 1
+    assert find_box(shots, opaque=True, reach=10.0).background_extent == 8
+    assert find_box(shots, opaque=True, reach=1e6).background_extent == 128
+
+
+def test_an_extent_that_is_asked_for_is_taken():
+    shots = ring((0.0, 0.0, 0.0), 2.0)
+    assert find_box(shots, opaque=True, background_extent=32).background_extent == 32
+    assert find_box(shots, opaque=False, background_extent=2).background_extent == 2
+    boxed = find_box(shots, True, scattered(6.0), background_extent=1)
+    assert boxed.background_extent == 1
+    assert boxed.half > find_box(shots, True, scattered(6.0)).half
+
+
+def test_objects_and_bounded_views_have_no_surroundings():
+    assert find_box(ring((0.0, 0.0, 0.0), 2.0), opaque=False).background_extent == 1
+    ball = torch.zeros(3, dtype=torch.float64), 1.0
+    assert find_box(ring((0.0, 0.0, 0.0), 2.0), True, ball=ball).background_extent == 1
+    parallel = [looking((x, 0.0, 0.0), (0.0, 1.0, 0.0), (2.0, 9.0)) for x in (0.0, 0.1, 0.3)]
+    assert find_box(parallel, opaque=True).background_extent == 1
