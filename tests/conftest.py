@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-# Before torch loads its OpenMP runtime; the command line does the same (see orefield/threads.py).
+# Before torch loads its OpenMP runtime; the command line does the same (see orefield/system/threads.py).
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import hypothesis
@@ -108,7 +108,14 @@ def tiny_config() -> RunConfig:
         field=FieldConfig(
             levels=4, log2_hashmap_size=10, base_resolution=4, max_resolution=32, width=16
         ),
-        sampler=SamplerConfig(resolution=16, steps=64, refresh_every=4, warmup=8),
+        sampler=SamplerConfig(
+            kind="occupancy",
+            resolution=16,
+            steps_per_diagonal=64,
+            cone_angle=1 / 256,
+            refresh_every=4,
+            warmup=8,
+        ),
         optim=OptimConfig(target_samples=1024),
     )
 
