@@ -1,10 +1,19 @@
-"""A field known in closed form: a ball, to tell what samplers and renderers should find."""
+"""Known in closed form: a field that is a ball, and the inverse of the contraction."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+
+def uncontract(contracted: Float[Tensor, "3 points"]) -> Float[Tensor, "3 points"]:
+    """The inverse of `ops.contraction.contract`, for positions in the open unit cube."""
+    c = 4 * contracted - 2
+    m = c.abs().amax(0).clamp(min=1)
+    return (c / (m * (2 - m)) + 1) / 2
 
 
 @dataclass
@@ -15,40 +24,55 @@ class Ball:
     radius: float = 0.25
     sigma: float = 1000.0
 
-    def directions(self, directions: Float[Tensor, "rays 3"]) -> Float[Tensor, "rays code"]:
+    def encode_directions(
+        self, directions: Float[Tensor, "rays 3"]
+    ) -> Float[Tensor, "rays encoded"]:
         return directions
 
-    def encode(self, positions: Float[Tensor, "3 samples"]) -> Float[Tensor, "3 samples"]:
+    def encode_positions(self, positions: Float[Tensor, "3 samples"]) -> Float[Tensor, "3 samples"]:
         return positions
 
     def __call__(
         self,
         positions: Float[Tensor, "3 samples"],
-        codes: Float[Tensor, "rays code"],
+        encoded_directions: Float[Tensor, "rays encoded"],
         ray: Int[Tensor, " samples"],
     ) -> Float[Tensor, "samples 4"]:
-        return torch.cat([self.density(positions).log()[:, None], codes[ray.long()]], 1)
+        log_density = self.density(positions).log()[:, None]
+        return torch.cat([log_density, encoded_directions[ray.long()]], 1)
 
-    def shape(self, features: Float[Tensor, "3 samples"]) -> Float[Tensor, "samples 1"]:
+    def density_and_geometry(
+        self, features: Float[Tensor, "3 samples"]
+    ) -> Float[Tensor, "samples 1"]:
         return self.density(features).log()[:, None]
 
-    def shade(
+    def color_logits(
         self,
-        shape: Float[Tensor, "samples 1"],
-        codes: Float[Tensor, "rays code"],
+        geometry: Float[Tensor, "samples 1"],
+        encoded_directions: Float[Tensor, "rays encoded"],
         ray: Int[Tensor, " samples"],
     ) -> Float[Tensor, "samples 3"]:
-        return codes[ray.long()]
+        return encoded_directions[ray.long()]
 
     def accumulate_grad(
         self,
         positions: Float[Tensor, "3 samples"],
-        codes: Float[Tensor, "rays code"],
+        encoded_directions: Float[Tensor, "rays encoded"],
         ray: Int[Tensor, " samples"],
         grad: Float[Tensor, "samples 4"],
         features: Float[Tensor, "3 samples"] | None = None,
+        at_positions: bool = False,
     ) -> None:
         """A closed form has no parameters."""
+
+    def parameters(self) -> Iterator[torch.nn.Parameter]:
+        return iter(())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """A closed form has no state."""
 
     def density(self, positions: Float[Tensor, "3 points"]) -> Float[Tensor, " points"]:
         away = positions.T - torch.tensor(self.center)

@@ -17,7 +17,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 
 class Packed(NamedTuple):
-    """What `composite` takes: rays of so many samples, end to end."""
+    """What `volume_rendering` takes: rays of so many samples, end to end."""
 
     raw: torch.Tensor
     t: torch.Tensor
@@ -28,11 +28,11 @@ class Packed(NamedTuple):
         return Packed(self.raw.double(), self.t.double(), self.dt.double(), self.spans)
 
 
-# Log densities: nothing at all, next to nothing, fog, surface, at and above the largest allowed.
-MATTER = {
-    "nothing": [-torch.inf],
+# Log densities: zero, next to zero, a thin medium, a surface, at and above the largest allowed.
+DENSITIES = {
+    "empty": [-torch.inf],
     "traces": [-40.0, -20.0],
-    "fog": [-1.0, 0.0, 1.0],
+    "thin": [-1.0, 0.0, 1.0],
     "mixed": [-torch.inf, -20.0, 0.0, 2.0, 4.0, 9.0],
     "extreme": [-torch.inf, -1.0, 0.0, 0.3, 1.0, 14.9, 15.0, 15.1, 40.0],
 }
@@ -41,15 +41,15 @@ CORNERS = ([], [0, 0], [0, 3, 0, 1, 0], [1], [1, 1, 1])
 
 
 def packed(
-    counts: list[int], matter: str = "mixed", opaque_first: bool = False, seed: int = 0
+    counts: list[int], density: str = "mixed", opaque_first: bool = False, seed: int = 0
 ) -> Packed:
-    """Rays with so many samples each; opaque ones stop all light in their first sample."""
+    """Rays with so many samples each; opaque ones end in their first sample."""
     generator, spans = seeded(seed), torch.zeros(len(counts), 2, dtype=torch.int32)
     spans[:, 1] = torch.tensor(counts)
     spans[:, 0] = spans[:, 1].cumsum(0) - spans[:, 1]
     n = sum(counts)
     raw = 3 * torch.randn(n, 4, generator=generator)
-    levels = torch.tensor(MATTER[matter])
+    levels = torch.tensor(DENSITIES[density])
     raw[:, 0] = levels[torch.randint(len(levels), (n,), generator=generator)]
     if opaque_first:
         raw[spans[spans[:, 1] > 0, 0].long(), 0] = 12.0
@@ -60,9 +60,9 @@ def packed(
 
 
 @st.composite
-def packed_rays(draw: st.DrawFn, matter: tuple[str, ...] = tuple(MATTER)) -> Packed:
+def packed_rays(draw: st.DrawFn, density: tuple[str, ...] = tuple(DENSITIES)) -> Packed:
     counts = draw(st.lists(st.sampled_from([0, 1, 2, 7, 40]), max_size=8))
-    return packed(counts, draw(st.sampled_from(matter)), draw(st.booleans()), draw(SEEDS))
+    return packed(counts, draw(st.sampled_from(density)), draw(st.booleans()), draw(SEEDS))
 
 
 def corners(test: Callable) -> Callable:

@@ -1,4 +1,4 @@
-"""Laws of the spherical harmonics."""
+"""Laws of the spherical harmonics and of the sine encoding."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from orefield.fields.encodings import spherical_harmonics
+from orefield.fields.encodings import frequency_encoding, spherical_harmonics
 from strategies import seeded
 
 DEGREES = torch.tensor([degree for degree in range(4) for _ in range(2 * degree + 1)])
@@ -47,3 +47,23 @@ def test_each_degree_has_the_same_power_everywhere():
     for degree in range(4):
         power = y[:, degree == DEGREES].square().sum(1)
         assert power.tolist() == pytest.approx([(2 * degree + 1) / (4 * math.pi)] * len(y))
+
+
+def test_encoding_is_its_closed_form():
+    x = [0.25, -1.0, 0.5]
+    expected = list(x)
+    for wave in (math.sin, math.cos):
+        for k in range(3):
+            expected += [wave(2**k * math.pi * value) for value in x]
+    encoded = frequency_encoding(torch.tensor([x], dtype=torch.float64), 3)
+    torch.testing.assert_close(encoded, torch.tensor([expected], dtype=torch.float64))
+
+
+def test_encoding_turns_a_shift_into_a_rotation():
+    # (sin, cos) of each octave turns by 2^k pi d, whatever x is: the reason this encoding is used.
+    x, d = torch.rand(5, 3, dtype=torch.float64), 0.125
+    before, after = (frequency_encoding(y, 2)[:, 3:].view(5, 2, 2, 3) for y in (x, x + d))
+    for k in range(2):
+        turn = 2**k * math.pi * d
+        sine = before[:, 0, k] * math.cos(turn) + before[:, 1, k] * math.sin(turn)
+        torch.testing.assert_close(after[:, 0, k], sine)

@@ -1,15 +1,13 @@
 """Laws of the original NeRF field."""
 
-import math
-
 import pytest
 import torch
 
-from orefield.fields.mlp import FrequencyField, frequency_encoding
+from orefield.fields.mlp import MlpField
 
 
-def make(width: int = 16, precision: str = "fp32", seed: int = 0) -> FrequencyField:
-    return FrequencyField(width, precision, torch.Generator().manual_seed(seed))
+def make(width: int = 16, precision: str = "fp32", seed: int = 0) -> MlpField:
+    return MlpField(width, precision, torch.Generator().manual_seed(seed))
 
 
 def query(samples: int = 11, rays: int = 3, dtype: torch.dtype = torch.float32):
@@ -18,26 +16,6 @@ def query(samples: int = 11, rays: int = 3, dtype: torch.dtype = torch.float32):
     directions = torch.randn(rays, 3, generator=generator, dtype=dtype)
     ray = torch.arange(samples) % rays
     return positions, torch.nn.functional.normalize(directions, dim=1), ray
-
-
-def test_encoding_is_its_closed_form():
-    x = [0.25, -1.0, 0.5]
-    expected = list(x)
-    for wave in (math.sin, math.cos):
-        for k in range(3):
-            expected += [wave(2**k * math.pi * value) for value in x]
-    code = frequency_encoding(torch.tensor([x], dtype=torch.float64), 3)
-    torch.testing.assert_close(code, torch.tensor([expected], dtype=torch.float64))
-
-
-def test_encoding_turns_a_shift_into_a_rotation():
-    # (sin, cos) of each octave turns by 2^k pi d, whatever x is: the reason this encoding is used.
-    x, d = torch.rand(5, 3, dtype=torch.float64), 0.125
-    before, after = (frequency_encoding(y, 2)[:, 3:].view(5, 2, 2, 3) for y in (x, x + d))
-    for k in range(2):
-        turn = 2**k * math.pi * d
-        sine = before[:, 0, k] * math.cos(turn) + before[:, 1, k] * math.sin(turn)
-        torch.testing.assert_close(after[:, 0, k], sine)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -104,11 +82,11 @@ def test_weights_are_a_function_of_the_generator_alone():
 def test_gradients_are_right():
     field = make(8).double()
     positions, directions, ray = query(4, dtype=torch.float64)
-    codes = field.encode_directions(directions)
+    encoded = field.encode_directions(directions)
     parameters = tuple(field.parameters())
 
     def raw(positions, *_):
-        return field(positions, codes, ray)
+        return field(positions, encoded, ray)
 
     # eps well below the shortest wave, 2^-9; then differences of float64 are good to 1e-4.
     assert torch.autograd.gradcheck(
@@ -134,3 +112,25 @@ def test_it_learns_a_ball_within_a_few_steps(precision):
         losses.append(float(loss.detach()))
     assert losses[0] > 0.15
     assert sum(losses[-5:]) / 5 < 0.08
+
+
+@pytest.mark.parametrize("at_positions", [False, True])
+def test_accumulate_grad_is_what_autograd_does(at_positions):
+    """With features at hand or without, and the gradient at the positions where it is wanted."""
+    positions, directions, ray = query(dtype=torch.float64)
+    grad, found = torch.randn(11, 4, dtype=torch.float64), []
+    for way in ("autograd", "by hand", "with features"):
+        field, x = make().double(), positions.clone().requires_grad_()
+        encoded = field.encode_directions(directions)
+        for p in field.parameters():
+            p.grad = torch.ones_like(p)
+        if way == "autograd":
+            field(x, encoded, ray).backward(grad)
+            at = x.grad
+        else:
+            features = field.encode_positions(positions) if way == "with features" else None
+            at = field.accumulate_grad(positions, encoded, ray, grad, features, at_positions)
+        found.append([*(p.grad for p in field.parameters()), *([at] if at_positions else [])])
+        assert way == "autograd" or (at is not None) == at_positions
+    for other in found[1:]:
+        torch.testing.assert_close(other, found[0])

@@ -15,7 +15,7 @@ SMALL = {
     "base_resolution": 4,
     "max_resolution": 40,
     "width": 16,
-    "fog": 2.5,
+    "init_density": 2.5,
 }
 
 
@@ -38,7 +38,7 @@ def batch(rays: int = 5, each: int = 20) -> tuple[torch.Tensor, torch.Tensor, to
 
 def outputs(net: NgpField, part: slice = slice(None)) -> torch.Tensor:
     positions, directions, ray = batch()
-    return net(positions[:, part], net.directions(directions), ray[part])
+    return net(positions[:, part], net.encode_directions(directions), ray[part])
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -50,16 +50,16 @@ def test_density_is_the_first_output_exponentiated(precision):
     assert not density.requires_grad
 
 
-def test_a_field_starts_as_the_fog_asked_for():
-    """Light passes the cube, and every sample gets a gradient."""
-    net = make_field(FieldConfig(init_density=3.0), 0)
+def test_a_field_starts_with_the_density_of_its_configuration():
+    """So rays pass through the cube, and every sample gets a gradient."""
+    net = make_field(FieldConfig(log2_hashmap_size=14, max_resolution=512, init_density=3.0), 0)
     torch.testing.assert_close(net.density(batch()[0]), torch.full((100,), 3.0), rtol=1e-3, atol=0)
 
 
 def test_density_is_the_same_from_everywhere_and_color_is_not():
     net = field()
     positions, directions, ray = batch()
-    one, other = (net(positions, net.directions(d), ray) for d in (directions, -directions))
+    one, other = (net(positions, net.encode_directions(d), ray) for d in (directions, -directions))
     assert torch.equal(one[:, 0], other[:, 0])
     assert ((one - other)[:, 1:].abs() > 1e-4).any(1).all()
 
@@ -67,9 +67,9 @@ def test_density_is_the_same_from_everywhere_and_color_is_not():
 def test_each_sample_is_seen_along_its_own_ray():
     net = field()
     positions, directions, ray = batch()
-    codes, order = net.directions(directions), torch.tensor([3, 0, 4, 1, 2])
-    moved = net(positions, codes[order], order.argsort().int()[ray.long()])
-    assert torch.equal(moved, net(positions, codes, ray))
+    encoded, order = net.encode_directions(directions), torch.tensor([3, 0, 4, 1, 2])
+    moved = net(positions, encoded[order], order.argsort().int()[ray.long()])
+    assert torch.equal(moved, net(positions, encoded, ray))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -82,23 +82,23 @@ def test_a_sample_does_not_depend_on_its_batch(precision):
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("samples", [0, 1, 100, 4096, 4097])
-def test_learning_by_hand_is_what_autograd_does(precision, samples):
+def test_accumulate_grad_is_what_autograd_does(precision, samples):
     """With features at hand or without; around the size of a block."""
     generator = seeded(3)
     positions = torch.rand(3, samples, generator=generator)
     ray = torch.randint(0, 5, (samples,), generator=generator).int().sort().values
     grad = torch.randn(samples, 4, generator=generator)
     found = []
-    for way in ("autograd", "learn", "known"):
+    for way in ("autograd", "by hand", "with features"):
         net = field(precision)
-        codes = net.directions(batch()[1])
+        encoded = net.encode_directions(batch()[1])
         for parameter in net.parameters():
             parameter.grad = torch.ones_like(parameter)
         if way == "autograd":
-            net(positions, codes, ray).backward(grad)
+            net(positions, encoded, ray).backward(grad)
         else:
-            features = net.encode(positions).detach() if way == "known" else None
-            net.accumulate_grad(positions, codes, ray, grad, features)
+            features = net.encode_positions(positions).detach() if way == "with features" else None
+            net.accumulate_grad(positions, encoded, ray, grad, features)
         found.append({name: p.grad for name, p in net.named_parameters()})
     rounding = 2**-8 if precision == "bf16" else 1e-5
     for name, expected in found[0].items():

@@ -12,7 +12,7 @@ from orefield.config import MiningConfig
 from orefield.errors import OrefieldError
 from orefield.mining import mine
 
-EVERYTHING = MiningConfig(rule="threshold", c=0.0)
+EVERYTHING = MiningConfig(rule="threshold", threshold=0.0)
 
 
 class Renderer(nn.Module):

@@ -14,13 +14,13 @@ from triton.runtime import driver
 from triton.runtime.jit import JITFunction
 
 from orefield.ops.gpu import (
-    adam,
-    composite,
+    compact,
     hash_grid,
     hash_grid_positions,
     march,
-    select,
-    visibility,
+    sparse_adam,
+    transmittance,
+    volume_rendering,
 )
 from orefield.ops.hash_grid import grid_layout
 from orefield.ops.march import Grid
@@ -56,10 +56,10 @@ def compiled(kernel: JITFunction, grid: tuple[int, ...], *arguments: object, **o
 def launch_everything(samples: int, rays: int) -> None:
     raw, t, spans = torch.zeros(samples, 4), torch.zeros(samples), torch.zeros(rays, 2).int()
     three, one = torch.zeros(rays, 3), torch.zeros(rays)
-    _, tape = composite.forward(raw, t, t, spans, 15.0)
-    composite.backward(tape, raw, t, spans, 15.0, three, one, one, t)
-    composite.backward(tape, raw, t, spans, 15.0, three, one, None, None)
-    visibility.visibility(t, t, spans, one, 15.0)
+    _, tape = volume_rendering.forward(raw, t, t, spans, 15.0)
+    volume_rendering.backward(tape, raw, t, spans, 15.0, three, one, one, t)
+    volume_rendering.backward(tape, raw, t, spans, 15.0, three, one, None, None)
+    transmittance.transmittance(t, t, spans, one, 15.0)
     layout = grid_layout(4, 9, 4, 60)
     table, points = torch.zeros(layout.rows, 2), torch.zeros(3, samples)
     hash_grid.forward(table, points, layout, torch.bfloat16)
@@ -68,9 +68,9 @@ def launch_everything(samples: int, rays: int) -> None:
     hash_grid.backward(features.T, points, layout, table)
     hash_grid_positions.hash_grid_positions_backward(features.T, table, points, layout)
     constants = torch.ones(2), 0.9, 0.99, 1e-15
-    adam.sparse_adam(table, table, table, table, None, *constants)
-    adam.sparse_adam(table, table, table, table, table.half(), *constants)
-    select.compact(t > 0, samples)
+    sparse_adam.sparse_adam(table, table, table, table, None, *constants)
+    sparse_adam.sparse_adam(table, table, table, table, table.half(), *constants)
+    compact.compact(t > 0, samples)
     bundle = Rays(three, three)
     for levels in (1, 3):
         grid = Grid(torch.zeros(levels, 4, 4, 4).byte(), 0.1, 0.0, 0.1)

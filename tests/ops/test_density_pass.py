@@ -1,4 +1,4 @@
-"""Laws of looking along rays: the fused twin finds what the definition finds."""
+"""Laws of the density pass with early termination: the twin finds what the definition finds."""
 
 import pytest
 import torch
@@ -6,26 +6,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orefield.ops.backend import using
+from orefield.ops.density_pass import (
+    DensityNet,
+    TerminatedPass,
+    terminated_density_pass,
+    visible_mask,
+)
 from orefield.ops.hash_grid import grid_layout
-from orefield.ops.density_pass import DensityNet, DensityPass, look
 from orefield.ops.march import Grid, clearance, march
+from orefield.ops.transmittance import MIN_TRANSMITTANCE, RayTransmittance
 from orefield.types import Rays
 from strategies import SEEDS, grids, rays, seeded
 
 LAYOUT = grid_layout(4, 8, 4, 40)
 DT = 0.04
-FAINTEST = 1e-4
+MIN_WEIGHT = 1e-4
 
 
-def net(seed: int, width: int = 16, loud: float = 30.0) -> DensityNet:
-    """Densities from thin air to walls, different from place to place."""
+def net(seed: int, width: int = 16, log_scale: float = 30.0) -> DensityNet:
+    """Densities from near zero to opaque, different from position to position."""
     generator = seeded(seed)
 
     def random(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, generator=generator)
 
     out = random(16, width) * 0.3
-    out[0] *= loud
+    out[0] *= log_scale
     hidden = random(width, LAYOUT.features) * 0.3
     return DensityNet(random(LAYOUT.rows, 2), LAYOUT, hidden, out, start=0.7)
 
@@ -36,19 +42,21 @@ def bundle(n: int, seed: int = 0) -> Rays:
     return Rays(torch.rand(n, 3, generator=generator) - 1.5 * directions, directions)
 
 
-def along(twin: str, these: Rays, grid: torch.Tensor, seed: int, *more, **options) -> DensityPass:
+def along(
+    twin: str, these: Rays, grid: torch.Tensor, seed: int, *more, **options
+) -> TerminatedPass:
     jitter = torch.rand(len(these), generator=seeded(seed))
     with using(twin):
-        return look(
-            these, Grid(clearance(grid[None]), DT), jitter, net(seed, *more), FAINTEST, **options
+        return terminated_density_pass(
+            these, Grid(clearance(grid[None]), DT), jitter, net(seed, *more), MIN_WEIGHT, **options
         )
 
 
-def pair(found: DensityPass) -> tuple[list[int], list[float]]:
+def pair(found: TerminatedPass) -> tuple[list[int], list[float]]:
     return found.samples.ray.tolist(), found.samples.t.tolist()
 
 
-def same(one: DensityPass, other: DensityPass) -> bool:
+def same(one: TerminatedPass, other: TerminatedPass) -> bool:
     """The same samples, but for those on the very edge of being left out."""
     a, b = ({(r, round(t, 5)) for r, t in zip(*pair(x), strict=True)} for x in (one, other))
     return len(a ^ b) <= 1e-3 * max(len(a), 1) + 1
@@ -59,12 +67,12 @@ def test_twin_finds_what_the_definition_finds(rays, grid, seed, stretch):
     want = along("definition", rays, grid, seed)
     got = along("cpu", rays, grid, seed, stretch=stretch)
     assert same(got, want)
-    assert got.asked <= want.asked
-    assert got.samples.spans[:, 1].sum() == len(got.samples) == len(got.shape)
+    assert got.evaluated <= want.evaluated
+    assert got.samples.spans[:, 1].sum() == len(got.samples) == len(got.geometry)
 
 
 @pytest.mark.parametrize("width", [8, 13, 64])
-def test_samples_and_shapes_agree_number_by_number(width):
+def test_samples_and_geometry_agree_number_by_number(width):
     """Also for widths that do not come in fours, and more samples than were expected."""
     these, grid = bundle(300), torch.ones(8, 8, 8, dtype=torch.bool)
     want = along("definition", these, grid, 3, width, 3.0)
@@ -74,29 +82,37 @@ def test_samples_and_shapes_agree_number_by_number(width):
     assert torch.equal(got.samples.ray, want.samples.ray)
     torch.testing.assert_close(got.samples.positions, want.samples.positions)
     torch.testing.assert_close(got.samples.t, want.samples.t)
-    torch.testing.assert_close(got.shape, want.shape, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(got.geometry, want.geometry, rtol=1e-4, atol=1e-4)
 
 
-def test_what_lies_behind_walls_is_not_asked_about():
+def test_what_lies_behind_surfaces_is_not_evaluated():
     these, grid = bundle(300), torch.ones(8, 8, 8, dtype=torch.bool)
     marched = len(march(these, Grid(clearance(grid[None]), DT))[0])
-    short, long = (along("cpu", these, grid, 5, 16, 60.0, stretch=n).asked for n in (1, 64))
+    short, long = (along("cpu", these, grid, 5, 16, 60.0, stretch=n).evaluated for n in (1, 64))
     assert short < 0.7 * marched
     assert long == pytest.approx(marched, rel=0.05)
 
 
-def test_no_rays_and_nothing_met_are_no_samples():
+def test_visible_are_samples_of_some_transmittance_and_weight_and_what_is_nan():
+    before = torch.tensor([1, 0.5, 0.5, MIN_TRANSMITTANCE / 2, 1, torch.nan])
+    weights = torch.tensor([0.5, 1e-6, 0.49, 1e-5, torch.nan, 0.5])
+    along = RayTransmittance(before, weights, torch.zeros(1))
+    assert visible_mask(along, 1e-4).tolist() == [True, False, True, False, True, True]
+    assert visible_mask(along, 0.0).tolist() == [True, True, True, False, True, True]
+
+
+def test_no_rays_and_empty_grids_have_no_samples():
     grid = torch.zeros(8, 8, 8, dtype=torch.bool)
     for n in (0, 5):
         found = along("cpu", bundle(n), grid, 0)
-        assert (len(found.samples), found.asked, found.shape.shape) == (0, 0, (0, 16))
+        assert (len(found.samples), found.evaluated, found.geometry.shape) == (0, 0, (0, 16))
         assert found.samples.spans.shape == (n, 2)
 
 
 def test_a_net_that_does_not_fit_its_layout_is_refused():
     grid, one = torch.ones(4, 4, 4, dtype=torch.bool), net(0)
     with pytest.raises(ValueError, match="for this layout"):
-        look(
+        terminated_density_pass(
             bundle(2),
             Grid(clearance(grid[None]), DT),
             torch.rand(2),
@@ -104,4 +120,6 @@ def test_a_net_that_does_not_fit_its_layout_is_refused():
             0.1,
         )
     with pytest.raises(ValueError, match="dt must be positive"):
-        look(bundle(2), Grid(clearance(grid[None]), 0.0), torch.rand(2), one, 0.1)
+        terminated_density_pass(
+            bundle(2), Grid(clearance(grid[None]), 0.0), torch.rand(2), one, 0.1
+        )

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from closed_forms import uncontract
 from orefield.ops.backend import using
-from orefield.ops.contraction import expand
 from orefield.ops.march import (
     ENDED,
     FARTHEST,
@@ -26,8 +26,8 @@ from twins import moved, place, run
 
 STEPS = st.sampled_from([0.013, 0.1, 1.0])
 NEARS = st.sampled_from([0.0, 0.3, 2.5])
-# The Triton twin keeps what the definition keeps, bit for bit: what follows from that goes unasked,
-# because its interpreter takes a second for every hundred steps of a block of rays.
+# The Triton twin keeps what the definition keeps, bit for bit: what follows from that is not tested
+# again, because its interpreter takes a second for every hundred steps of a block of rays.
 TWINS = ["cpu", "definition"]
 FULL = clearance(torch.ones(1, 4, 4, 4, dtype=torch.bool))
 
@@ -65,7 +65,7 @@ def few_rays(each: int, seed: int) -> Rays:
 @given(
     each=st.sampled_from([0, 1, 6]),
     grid=grids(),
-    dt=st.sampled_from([0.04, 0.1, 1.0]),
+    dt=st.sampled_from([0.07, 0.2, 1.0]),
     near=NEARS,
     seed=SEEDS,
     limit=st.sampled_from([1, 3, 1000]),
@@ -81,8 +81,9 @@ def test_so_does_the_triton_twin(twin, each, grid, dt, near, seed, limit):
     assert torch.equal(following, want_following)
 
 
-@pytest.mark.parametrize("capacity", [1, 40, 5000])
-@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize(
+    ("capacity", "share"), [(1, 0.3), (40, 1.0), (5000, 0.3), (40, 0.0)]
+)  # cut off soon and late, room to spare, nothing at all
 def test_the_triton_twin_fills_buffers_of_fixed_size(capacity, share):
     from orefield.ops.gpu.march import march_fixed
 
@@ -119,8 +120,8 @@ def test_clearance_is_the_distance_to_the_nearest_occupied_cell(grid):
 
 @pytest.mark.parametrize("twin", TWINS)
 @given(rays=rays(), grid=grids(), dt=STEPS, limit=st.sampled_from([1, 2, 7]))
-def test_pieces_add_up_to_the_whole(twin, rays, grid, dt, limit):
-    """As when rendering: marched until no ray goes on, each piece from where the last one ended."""
+def test_chunks_add_up_to_the_whole(twin, rays, grid, dt, limit):
+    """As when rendering: marched until no ray goes on, each chunk from where the last one ended."""
     with using(twin):
         walk = Grid(clearance(grid[None]), dt)
         whole, ended = march(rays, walk)
@@ -130,14 +131,14 @@ def test_pieces_add_up_to_the_whole(twin, rays, grid, dt, limit):
         left = torch.arange(len(rays))
         while len(left):
             part = Rays(rays.origins[left], rays.directions[left])
-            piece, following = march(
+            chunk, following = march(
                 part, Grid(clearance(grid[None]), dt), first=first, limit=limit
             )
-            assert (piece.spans[:, 1] <= limit).all()
+            assert (chunk.spans[:, 1] <= limit).all()
             for i, r in enumerate(left.tolist()):
-                begin, count = piece.spans[i].tolist()
+                begin, count = chunk.spans[i].tolist()
                 assert count == limit or following[i] == ENDED
-                found[r] += piece.t[begin : begin + count].tolist()
+                found[r] += chunk.t[begin : begin + count].tolist()
             left, first = left[following != ENDED], following[following != ENDED]
     assert [t for ts in found for t in ts] == whole.t.tolist()
 
@@ -223,7 +224,7 @@ def cascades(levels: int, seed: int, share: float = 0.2) -> torch.Tensor:
 
 @settings(max_examples=60)
 @given(rays(), LEVELS, CONES, SEEDS, st.sampled_from([0.02, 0.3]), st.sampled_from([4, 1000]))
-def test_twin_and_definition_agree_among_surroundings(rays, levels, cone_angle, seed, dt, limit):
+def test_twin_and_definition_agree_on_several_levels(rays, levels, cone_angle, seed, dt, limit):
     grid = Grid(clearance(cascades(levels, seed)), dt, 0.1, cone_angle)
     jitter = torch.rand(len(rays), generator=seeded(seed))
     want, want_following = run("definition", march, rays, grid, jitter, None, limit)
@@ -234,8 +235,8 @@ def test_twin_and_definition_agree_among_surroundings(rays, levels, cone_angle, 
 
 @pytest.mark.parametrize("levels", [2, 4])
 @pytest.mark.parametrize("twin", ["gpu"])
-def test_the_triton_twin_agrees_among_surroundings(twin, levels):
-    rays = few_rays(2, levels)
+def test_the_triton_twin_agrees_on_several_levels(twin, levels):
+    rays = few_rays(1, levels)
     grid = Grid(clearance(cascades(levels, levels)), 0.1, 0.1, 1 / 8)
     jitter = torch.rand(len(rays), generator=seeded(3))
     first = torch.randint(5, (len(rays),), generator=seeded(4), dtype=torch.int32)
@@ -246,14 +247,14 @@ def test_the_triton_twin_agrees_among_surroundings(twin, levels):
 
 
 @given(rays=rays(), levels=LEVELS, cone_angle=CONES, seed=SEEDS)
-def test_samples_among_surroundings_lie_where_they_should(rays, levels, cone_angle, seed):
+def test_samples_on_several_levels_lie_where_they_should(rays, levels, cone_angle, seed):
     occupied = cascades(levels, seed)
     grid = Grid(clearance(occupied), 0.1, 0.3, cone_angle)
     samples, _ = run("cpu", march, rays, grid)
     ray = samples.ray.long()
     points = rays.origins[ray] + samples.t[:, None] * rays.directions[ray]
     torch.testing.assert_close(
-        expand(samples.positions.double()).T, points.double(), atol=1e-3, rtol=1e-3
+        uncontract(samples.positions.double()).T, points.double(), atol=1e-3, rtol=1e-3
     )
     away = (points - 0.5).abs().amax(1)
     assert (away <= grid.background_extent / 2 + 1e-4).all()
@@ -263,8 +264,8 @@ def test_samples_among_surroundings_lie_where_they_should(rays, levels, cone_ang
     x, y, z = cell.long().clamp(0, 7).unbind(1)
     assert occupied[level, x, y, z][sure].all()
     if cone_angle:
-        assert (samples.dt <= (cone * samples.t).clamp(min=0.1) * (1 + 1e-5)).all()
-        assert (samples.dt >= cone * samples.t / 2 * (1 - 1e-5)).all()
+        assert (samples.dt <= (cone_angle * samples.t).clamp(min=0.1) * (1 + 1e-5)).all()
+        assert (samples.dt >= cone_angle * samples.t / 2 * (1 - 1e-5)).all()
     else:
         assert (samples.dt == torch.tensor(0.1)).all()
 
@@ -289,7 +290,7 @@ def test_steps_and_distances_are_inverse(t, octave, dt):
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_fog_everywhere_dims_light_as_its_thickness_says(twin):
+def test_intervals_add_up_to_the_path_through_the_cube(twin):
     """The intervals of a ray's samples add up to what it crosses."""
     grid = Grid(clearance(torch.ones(4, 8, 8, 8, dtype=torch.bool)), 0.05, 0.2, 1 / 16)
     rays = few_rays(20, 5)

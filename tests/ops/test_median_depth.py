@@ -1,4 +1,4 @@
-"""Laws of the median distance."""
+"""Laws of the median depth."""
 
 import math
 
@@ -19,7 +19,7 @@ def along(counts: list[int], seed: int) -> tuple[torch.Tensor, ...]:
     return s, t, dt, torch.stack([number.cumsum(0) - number, number], 1)
 
 
-def test_in_fog_it_is_where_half_the_light_is_left():
+def test_in_a_homogeneous_medium_it_is_where_the_transmittance_is_one_half():
     sigma, dt = 2.0, 0.01
     t = (torch.arange(200) + 0.5) * dt + 1
     s = torch.full_like(t, math.log(sigma))
@@ -27,7 +27,7 @@ def test_in_fog_it_is_where_half_the_light_is_left():
     assert float(found) == pytest.approx(1 + math.log(2) / sigma, rel=1e-5)
 
 
-def test_where_most_light_passes_there_is_none():
+def test_where_transmittance_stays_above_one_half_it_is_zero():
     t, spans = torch.tensor([1.0, 2.0]), torch.tensor([[0, 1], [1, 0], [1, 1]])
     s = torch.tensor([math.log(0.5), math.log(5.0)])
     found = median_depth(s, t, torch.ones(2), spans)
@@ -43,7 +43,7 @@ def test_gradients_are_those_of_finite_differences(seed):
 
 
 @given(SEEDS)
-def test_in_pieces_it_is_that_of_the_whole(seed):
+def test_in_chunks_it_is_that_of_the_whole(seed):
     s, t, dt, _ = along([10], seed)
     whole = median_depth(s, t, dt, torch.tensor([[0, 10]]))
     x, parts = s.exp() * dt, 0.0

@@ -4,8 +4,8 @@ import pytest
 import torch
 from hypothesis import given
 
-from orefield.ops.volume_rendering import composite
-from orefield.ops.pdf import interlevel_loss, sample_pdf, render_weights
+from orefield.ops.pdf import interlevel_loss, render_weights, sample_pdf
+from orefield.ops.volume_rendering import volume_rendering
 from strategies import SEEDS, seeded
 
 
@@ -16,12 +16,12 @@ def histogram(rays: int, bins: int, seed: int) -> tuple[torch.Tensor, torch.Tens
     return edges, torch.rand(rays, bins, generator=generator, dtype=torch.float64)
 
 
-def test_weights_are_those_of_compositing():
+def test_weights_are_those_of_volume_rendering():
     edges, density = histogram(3, 7, 1)
     t, dt = ((edges[:, 1:] + edges[:, :-1]) / 2).flatten(), edges.diff(dim=1).flatten()
     raw = torch.cat([density.reshape(-1, 1).log(), torch.zeros(21, 3)], 1)
     spans = torch.tensor([[0, 7], [7, 7], [14, 7]], dtype=torch.int32)
-    want = composite(raw.float(), t.float(), dt.float(), spans).weights
+    want = volume_rendering(raw.float(), t.float(), dt.float(), spans).weights
     torch.testing.assert_close(render_weights(density, edges).flatten().float(), want)
 
 
@@ -72,7 +72,7 @@ def test_a_histogram_allows_for_itself_and_for_what_is_below_it(seed):
 
 
 @given(SEEDS)
-def test_overflow_in_one_bin_in_closed_form_and_its_gradient(seed):
+def test_interlevel_loss_of_one_bin_in_closed_form_and_its_gradient(seed):
     edges, weights = histogram(1, 1, seed)
     coarse = (weights * 0.25).requires_grad_()
     w = float(weights)

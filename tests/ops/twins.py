@@ -15,6 +15,9 @@ from orefield.ops.backend import using
 TWINS = ["cpu", "gpu", "definition"]
 COMPILED = torch.cuda.is_available()
 """Whether a GPU runs the Triton twins; atomic additions then come in any order."""
+FEW_TWINS = TWINS if COMPILED else ["cpu", "definition"]
+"""For laws that the Triton twin has because it agrees with the definition, which other laws say:
+its interpreter is slow."""
 MANY = 200_000 if COMPILED else 150
 """As many samples as a real batch has, where that takes no time."""
 

@@ -1,4 +1,4 @@
-"""Laws of the cells that cameras see."""
+"""Laws of the cells that training cameras cover."""
 
 import math
 

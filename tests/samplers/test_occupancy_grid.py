@@ -1,17 +1,25 @@
 """Laws of the occupancy grid."""
 
+import dataclasses
+
 import pytest
 import torch
 
-from closed_forms import Ball
+from closed_forms import Ball, uncontract
 from orefield.config import SamplerConfig
-from orefield.ops.contraction import expand
 from orefield.samplers import OccupancySampler
 from orefield.types import Rays
 from strategies import seeded
 
 RES = 16
-CONFIG = SamplerConfig(resolution=RES, steps=256, refresh_every=4, warmup=16)
+CONFIG = SamplerConfig(
+    kind="occupancy",
+    resolution=RES,
+    steps_per_diagonal=256,
+    cone_angle=1 / 256,
+    refresh_every=4,
+    warmup=16,
+)
 
 
 def everything() -> torch.Tensor:
@@ -64,36 +72,34 @@ def test_emptied_cells_are_forgotten_and_not_before():
 def test_the_grid_is_never_empty():
     sampler = refreshed(OccupancySampler(CONFIG, 0.0), nothing, rounds=3)
     assert sampler.occupied.all()
-    assert sampler.occupied_share() == 1
 
 
-def test_thin_fog_is_kept_where_it_is_thickest():
-    """Below the threshold everywhere, cells above the mean stay: what is there can still grow."""
-    refreshed_ = refreshed(OccupancySampler(CONFIG, 0.0), lambda p: 1e-3 * (1 + p[0]))
-    share = refreshed_.occupied_share()
-    assert 0.4 < share < 0.6
-    assert refreshed_.occupied[0, -1].all()
-    assert not refreshed_.occupied[0, 0].any()
+def test_where_all_density_is_small_cells_above_the_mean_stay_occupied():
+    """Below the threshold everywhere, what is there can still grow."""
+    occupied = refreshed(OccupancySampler(CONFIG, 0.0), lambda p: 1e-3 * (1 + p[0])).occupied
+    assert 0.4 < occupied.float().mean() < 0.6
+    assert occupied[0, -1].all()
+    assert not occupied[0, 0].any()
 
 
 def test_cells_no_camera_sees_are_never_occupied():
-    seen = torch.zeros(1, RES, RES, RES, dtype=torch.bool)
-    seen[:, :5] = True
-    sampler = OccupancySampler(CONFIG, 0.0, seen)
-    assert torch.equal(sampler.occupied, seen)
+    covered = torch.zeros(1, RES, RES, RES, dtype=torch.bool)
+    covered[:, :5] = True
+    sampler = OccupancySampler(CONFIG, 0.0, covered)
+    assert torch.equal(sampler.occupied, covered)
     for density in (lambda p: 100 * torch.ones(p.shape[1]), nothing):
         refreshed(sampler, density, rounds=2)
-        assert not sampler.occupied[~seen].any()
+        assert not sampler.occupied[~covered].any()
         assert sampler.occupied.any()
-    looked_at = []
+    farthest = []
 
     def watched(points: torch.Tensor) -> torch.Tensor:
-        looked_at.append(points[0].max())
+        farthest.append(points[0].max())
         return nothing(points)
 
     for step in range(0, 60, 4):
         sampler.update(step, watched, seeded(step))
-    assert max(looked_at) < 5 / RES
+    assert max(farthest) < 5 / RES
 
 
 def test_updates_come_on_time():
@@ -113,7 +119,7 @@ def test_updates_come_on_time():
     assert all(RES**3 / 4 < cells <= RES**3 / 2 for cells in later)
 
 
-def test_partial_updates_find_new_matter_too():
+def test_partial_updates_find_new_density_too():
     ball = Ball()
     sampler = OccupancySampler(CONFIG, 0.0)
     for step in range(0, 16, 4):
@@ -168,12 +174,17 @@ def test_jitter_comes_from_the_generator_alone():
 
 
 def test_state_survives_a_round_trip():
-    seen = torch.rand(1, RES, RES, RES, generator=seeded()) < 0.8
-    sampler = refreshed(OccupancySampler(CONFIG, 0.1, seen), Ball().density)
+    covered = torch.rand(1, RES, RES, RES, generator=seeded()) < 0.8
+    sampler = refreshed(OccupancySampler(CONFIG, 0.1, covered), Ball().density)
     other = OccupancySampler(CONFIG, 0.1)
-    other.restore(sampler.state())
-    for name, value in sampler.state().items():
-        assert torch.equal(other.state()[name], value)
+    stale = other.clear.clone()
+    other.load_state_dict({name: value.clone() for name, value in sampler.state_dict().items()})
+    for name in ("densities", "occupied", "covered", "clear"):
+        assert torch.equal(getattr(other, name), getattr(sampler, name))
+    # What follows from the occupied cells is not saved; it follows after loading, in place.
+    assert "clear" not in sampler.state_dict()
+    assert not torch.equal(other.grid.clear, stale)
+    assert torch.equal(other(rays_through(), None).t, sampler(rays_through(), None).t)
     # From there on both go the same way, and on their own.
     for one in (sampler, other):
         one.update(400, Ball(radius=0.1).density, seeded(9))
@@ -183,21 +194,21 @@ def test_state_survives_a_round_trip():
 
 
 def test_a_state_of_another_resolution_is_refused():
-    small = OccupancySampler(SamplerConfig(resolution=8), 0.0)
-    with pytest.raises(ValueError, match="'densities' must be \\[1, 16, 16, 16\\]"):
-        OccupancySampler(CONFIG, 0.0).restore(small.state())
-    state = OccupancySampler(CONFIG, 0.0).state()
-    del state["seen"]
-    with pytest.raises(ValueError, match="'seen'"):
-        OccupancySampler(CONFIG, 0.0).restore(state)
+    small = OccupancySampler(dataclasses.replace(CONFIG, resolution=8), 0.0)
+    with pytest.raises(RuntimeError, match="size mismatch for densities"):
+        OccupancySampler(CONFIG, 0.0).load_state_dict(small.state_dict())
+    state = OccupancySampler(CONFIG, 0.0).state_dict()
+    del state["covered"]
+    with pytest.raises(RuntimeError, match='"covered"'):
+        OccupancySampler(CONFIG, 0.0).load_state_dict(state)
 
 
 def test_a_ball_far_outside_the_box_is_found():
-    """In the third level, contracted; and rays that look there stop in it."""
+    """In the third level, contracted; and rays towards it have their samples in it."""
     center, radius = torch.tensor([1.9, 0.5, 0.5]), 0.3
 
     def density(contracted: torch.Tensor) -> torch.Tensor:
-        away = (expand(contracted) - center[:, None]).norm(dim=0)
+        away = (uncontract(contracted) - center[:, None]).norm(dim=0)
         return 50.0 * (away < radius)
 
     sampler = OccupancySampler(CONFIG, 0.0, background_extent=4)
@@ -206,23 +217,23 @@ def test_a_ball_far_outside_the_box_is_found():
         sampler.update(step, density, generator)
     samples = sampler(Rays(torch.full((1, 3), 0.5), torch.tensor([[1.0, 0.0, 0.0]])), None)
     assert len(samples) > 5
-    places = expand(samples.positions)
-    assert ((places - center[:, None]).norm(dim=0) < radius + 4 * 3**0.5 / RES).all()
+    points = uncontract(samples.positions)
+    assert ((points - center[:, None]).norm(dim=0) < radius + 4 * 3**0.5 / RES).all()
     assert (samples.dt == torch.tensor(3**0.5 / 256)).all()
-    assert not sampler.seen[
+    assert not sampler.covered[
         1:, RES // 4 : -RES // 4, RES // 4 : -RES // 4, RES // 4 : -RES // 4
     ].any()
 
 
-def test_few_cells_are_looked_at_where_there_are_many():
-    config = SamplerConfig(resolution=64, refresh_every=4, warmup=8)
-    sampler, looked_at = OccupancySampler(config, 0.0, background_extent=16), []
+def test_a_refresh_evaluates_few_cells_where_there_are_many():
+    config = dataclasses.replace(CONFIG, resolution=64, warmup=8)
+    sampler, evaluated = OccupancySampler(config, 0.0, background_extent=16), []
 
     def density(points: torch.Tensor) -> torch.Tensor:
-        looked_at.append(points.shape[1])
+        evaluated.append(points.shape[1])
         return torch.ones(points.shape[1])
 
     for step in (0, 40):
-        before = sum(looked_at)
+        before = sum(evaluated)
         sampler.update(step, density, seeded(step))
-        assert 2**16 < sum(looked_at) - before <= 2**17
+        assert 2**16 < sum(evaluated) - before <= 2**17

@@ -21,10 +21,10 @@ class Camera:
     """A camera with one of three lenses (see `lenses`): perspective, fisheye, equirectangular.
 
     Sizes, focal lengths and the principal point are in pixels; the focal lengths of a fisheye and
-    of an equirectangular picture are pixels per radian, in its middle or all over. Raises
+    of an equirectangular camera are pixels per radian, at the center or everywhere. Raises
     ValueError for a size below one pixel, a focal length that is not positive, numbers that are not
-    finite, and a lens that folds the picture over, so that some of its pixels have no ray or
-    several.
+    finite, and a lens that is not one-to-one over the image, so that some of its pixels have no
+    ray or several.
     """
 
     width: int
@@ -56,7 +56,7 @@ class Camera:
             raise ValueError(f"an equirectangular lens has no distortion, got {self.distortion}")
         if not self.straight and _folds(self):
             raise ValueError(
-                f"{self.lens} lens with distortion {self.distortion} folds a picture of "
+                f"{self.lens} lens with distortion {self.distortion} folds an image of "
                 f"{self.width} x {self.height} pixels: some of them have no ray or several"
             )
 
@@ -76,20 +76,20 @@ class Camera:
         return (*self.distortion, *(0.0,) * (8 - len(self.distortion)))
 
     def rescaled(self, factor: float) -> "Camera":
-        """This camera for its picture resized by `factor`, less pixels that are covered in part."""
+        """This camera for its image resized by `factor`; pixels covered in part are left out."""
         assert factor > 0
         # The small addend undoes 49 * (1 / 49) < 1.
         width, height = (math.floor(size * factor + 1e-6) for size in (self.width, self.height))
         return self.resized(width, height, factor, factor)
 
     def resized(self, width: int, height: int, across: float, down: float) -> "Camera":
-        """This camera for its picture stretched by two factors and cut to so many pixels."""
+        """This camera for its image stretched by two factors and cut to so many pixels."""
         focal, center = (self.fx * across, self.fy * down), (self.cx * across, self.cy * down)
         return Camera(width, height, *focal, *center, self.distortion, self.lens)
 
 
 def panorama(width: int, height: int) -> Camera:
-    """The camera of an equirectangular picture that shows all round."""
+    """The camera of an equirectangular image of all directions."""
     fx, fy = width / (2 * math.pi), height / math.pi
     return Camera(width, height, fx, fy, width / 2, height / 2, lens="equirectangular")
 
@@ -102,7 +102,7 @@ def _folds(camera: Camera) -> bool:
 
 
 def _border(camera: Camera, per_side: int) -> Float[Tensor, "n 2"]:
-    """Pixel positions on the picture's border, corners included, float64."""
+    """Pixel positions on the image's border, corners included, float64."""
     along = torch.linspace(0, 1, per_side, dtype=torch.float64)
     zero, one = torch.zeros_like(along), torch.ones_like(along)
     sides = (along, zero), (along, one), (zero, along), (one, along)
@@ -111,14 +111,18 @@ def _border(camera: Camera, per_side: int) -> Float[Tensor, "n 2"]:
 
 
 def _plane(camera: Camera, pixels: Float[Tensor, "n 2"]) -> Float[Tensor, "n 2"]:
-    """Plane coordinates of pixels, in float64."""
+    """Plane coordinates of pixels, in float64 (see lenses.py)."""
     pixels = pixels.double()
     center = pixels.new_tensor([camera.cx, camera.cy])
     return (pixels - center) / pixels.new_tensor([camera.fx, camera.fy])
 
 
 def pixel_directions(camera: Camera, pixels: Float[Tensor, "n 2"]) -> Float[Tensor, "n 3"]:
-    """Unit direction, in camera axes, of the ray through each pixel position (x, y)."""
+    """Unit direction, in camera axes, of the ray through each pixel position (x, y).
+
+    Camera(4, 4, fx=2, fy=2, cx=2, cy=2): pixel (2, 2) has (0, 0, 1), pixel (4, 2) has (1, 0, 1)
+    over its length.
+    """
     plane = _plane(camera, pixels)
     directions = to_directions(camera.lens, plane, plane.new_tensor(camera.coefficients))
     return directions.to(pixels.dtype)
@@ -128,6 +132,7 @@ def project(camera: Camera, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n 2"
     """Pixel position (x, y) of points in camera axes; NaN for points the lens cannot see.
 
     Those are the points behind a perspective lens, and the one direction straight behind a fisheye.
+    Camera(4, 4, fx=2, fy=2, cx=2, cy=2): the point (1, 0, 2) has pixel (3, 2).
     """
     coefficients = points.new_tensor(camera.coefficients, dtype=torch.float64)
     plane = to_plane(camera.lens, points, coefficients)
@@ -139,7 +144,7 @@ def project(camera: Camera, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n 2"
 
 
 def border_directions(camera: Camera, per_side: int) -> Float[Tensor, "n 3"]:
-    """Unit directions through the picture's border, corners included, float64."""
+    """Unit directions through the image's border, corners included, float64."""
     return pixel_directions(camera, _border(camera, per_side))
 
 
@@ -151,7 +156,7 @@ def pixel_centers(camera: Camera) -> Float[Tensor, "pixels 2"]:
 
 
 def view_rays(camera: Camera, pose: Float[Tensor, "3 4"]) -> Rays:
-    """Rays through all pixel centers, row by row from the top left, where `pose` leads to."""
+    """Rays through all pixel centers, row by row from the top left, in the axes `pose` leads to."""
     directions = pixel_directions(camera, pixel_centers(camera)).to(pose)
     origins = pose[:, 3].expand(len(directions), 3)
     return Rays(origins, directions @ pose[:, :3].T)

@@ -50,7 +50,8 @@ def to_plane(
 ) -> Float[Tensor, "n 2"]:
     """Plane coordinates of points in camera axes; NaN where a point has none.
 
-    A perspective lens sees nothing behind the camera, a fisheye all but what is straight behind.
+    A perspective lens sees nothing behind the camera, a fisheye all but the one direction straight
+    behind.
     """
     points, coefficients = points.double(), coefficients.double()
     across, depth = points[:, :2], points[:, 2]
@@ -72,7 +73,7 @@ def to_plane(
 def distort(
     plane: Float[Tensor, "n 2"], coefficients: Float[Tensor, "*#n 8"]
 ) -> Float[Tensor, "n 2"]:
-    """Plane coordinates behind a perspective lens of those in front of it."""
+    """Distorted plane coordinates of a perspective lens, from those of a pinhole."""
     p1, p2 = coefficients[..., 2], coefficients[..., 3]
     x, y = plane.unbind(-1)
     r2 = x * x + y * y
@@ -107,7 +108,7 @@ def undistort(
 def folds(
     lens: Lens, border: Float[Tensor, "n 2"], coefficients: Float[Tensor, "8"], focal: float
 ) -> bool:
-    """Whether the lens fails to be one-to-one out to the picture's border.
+    """Whether the lens fails to be one-to-one out to the image's border.
 
     `border` are plane coordinates, `focal` the longer focal length in pixels.
     """

@@ -1,4 +1,4 @@
-"""Camera paths round what the photographs look at. Poses are camera to scene, OpenCV axes."""
+"""Camera paths about the subject of the photographs. Poses are camera to scene, OpenCV axes."""
 
 import math
 
@@ -7,17 +7,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 _SURROUNDED = 0.5
-"""Cameras whose mean direction from the center is shorter than this stand all round it."""
+"""Cameras surround the center if the mean of their unit directions from it is shorter than this."""
 _SWAY = 0.7
 """Half axes of a swaying path, in standard deviations of the camera positions."""
 
 
 def orbit(poses: Float[Tensor, "cameras 3 4"], frames: int) -> Float[Tensor, "frames 3 4"]:
-    """A closed path at the photographers' distance, looking at what they looked at.
+    """A closed path at the cameras' distance, looking at the point they look at.
 
     Where the cameras stand all round their subject this is a circle about it, at their mean height.
     Where they face one way (a wall, a bush) it is a small ellipse about their mean position,
-    because nobody has seen the other side.
+    because no photograph shows the other side.
     """
     center, up = look_at_point(poses), _unit(-poses[:, :, 1].mean(0))
     offsets = poses[:, :, 3] - center
@@ -39,13 +39,17 @@ def orbit(poses: Float[Tensor, "cameras 3 4"], frames: int) -> Float[Tensor, "fr
 
 
 def look_at_point(poses: Float[Tensor, "cameras 3 4"]) -> Float[Tensor, " 3"]:
-    """The point nearest to all optical axes, in least squares."""
-    axes = poses[:, :, 2]
-    across = torch.eye(3) - axes[:, :, None] * axes[:, None, :]  # projects out each axis
-    # Parallel axes meet nowhere; the small ridge then falls back to a point near the cameras' mean.
-    middle = poses[:, :, 3].mean(0)
+    """The point nearest to all optical axes, in least squares.
+
+    Parallel axes determine it only across their direction; along it, it is level with the mean of
+    the camera positions.
+    """
+    axes, middle = poses[:, :, 2], poses[:, :, 3].mean(0)
+    # Distance from an axis: the part of (point - position) across it, by the projector I - a a^T.
+    across = torch.eye(3, dtype=axes.dtype) - axes[:, :, None] * axes[:, None, :]
     right = (across @ (poses[:, :, 3] - middle)[:, :, None]).sum(0)
-    offset: Tensor = torch.linalg.solve(across.sum(0) + 1e-6 * torch.eye(3), right)[:, 0]
+    # The pseudoinverse leaves out the direction that parallel axes do not determine.
+    offset: Tensor = (torch.linalg.pinv(across.sum(0), rtol=1e-6, hermitian=True) @ right)[:, 0]
     return middle + offset
 
 

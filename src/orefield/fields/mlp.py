@@ -43,7 +43,9 @@ class MlpField(nn.Module):
         self.color_hidden = _linear(width + direction, width // 2, generator)
         self.color = _linear(width // 2, 3, generator)
 
-    def encode_directions(self, directions: Float[Tensor, "rays 3"]) -> Float[Tensor, "rays code"]:
+    def encode_directions(
+        self, directions: Float[Tensor, "rays 3"]
+    ) -> Float[Tensor, "rays encoded"]:
         """Encode unit directions once per ray."""
         return frequency_encoding(directions, DIRECTION_OCTAVES)
 
@@ -56,39 +58,41 @@ class MlpField(nn.Module):
     def forward(
         self,
         positions: Float[Tensor, "3 samples"],
-        codes: Float[Tensor, "rays code"],
+        encoded_directions: Float[Tensor, "rays encoded"],
         ray: Int[Tensor, " samples"],
     ) -> Float[Tensor, "samples 4"]:
         """Raw outputs (log density, red, green, blue logits) at positions in the unit cube."""
-        shape = self.density_and_geometry(self.encode_positions(positions))
-        return torch.cat([shape[:, :1], self.color_logits(shape, codes, ray)], dim=1)
+        geometry = self.density_and_geometry(self.encode_positions(positions))
+        return torch.cat(
+            [geometry[:, :1], self.color_logits(geometry, encoded_directions, ray)], dim=1
+        )
 
     def density_and_geometry(
         self, features: Float[Tensor, "features samples"]
-    ) -> Float[Tensor, "samples code"]:
-        """Log density and the last activations, for `color_logits`."""
+    ) -> Float[Tensor, "samples geometry"]:
+        """Log density and the last hidden activations, for `color_logits`."""
         h = self._activations(features)
         s = self._log_density(h)
         return torch.cat([s, h.to(s.dtype)], dim=1)
 
     def color_logits(
         self,
-        shape: Float[Tensor, "samples code"],
-        codes: Float[Tensor, "rays directions"],
+        geometry: Float[Tensor, "samples geometry"],
+        encoded_directions: Float[Tensor, "rays encoded"],
         ray: Int[Tensor, " samples"],
     ) -> Float[Tensor, "samples 3"]:
         """Color logits."""
-        with self._autocast(shape):
-            feature = self.feature(shape[:, 1:])
-            code = codes[ray].to(feature.dtype)
-            hidden = F.relu(self.color_hidden(torch.cat([feature, code], dim=1)))
+        with self._autocast(geometry):
+            feature = self.feature(geometry[:, 1:])
+            encoded = encoded_directions[ray].to(feature.dtype)
+            hidden = F.relu(self.color_hidden(torch.cat([feature, encoded], dim=1)))
             color: Tensor = self.color(hidden)
-        return color.to(shape.dtype)
+        return color.to(geometry.dtype)
 
     def accumulate_grad(
         self,
         positions: Float[Tensor, "3 samples"],
-        codes: Float[Tensor, "rays code"],
+        encoded_directions: Float[Tensor, "rays encoded"],
         ray: Int[Tensor, " samples"],
         grad: Float[Tensor, "samples 4"],
         features: Float[Tensor, "features samples"] | None = None,
@@ -96,15 +100,17 @@ class MlpField(nn.Module):
     ) -> Float[Tensor, "3 samples"] | None:
         """Add to every parameter's `.grad` what `(self(...) * grad).sum().backward()` would.
 
-        Returns the gradient at the positions where `at_positions` asks for it.
+        Returns the gradient at the positions if `at_positions`.
         """
         if at_positions:
             positions, features = positions.detach().requires_grad_(), None
         with torch.enable_grad():
-            shape = self.density_and_geometry(
+            geometry = self.density_and_geometry(
                 self.encode_positions(positions) if features is None else features
             )
-            raw = torch.cat([shape[:, :1], self.color_logits(shape, codes, ray)], dim=1)
+            raw = torch.cat(
+                [geometry[:, :1], self.color_logits(geometry, encoded_directions, ray)], dim=1
+            )
         raw.backward(grad)
         return positions.grad if at_positions else None
 

@@ -1,15 +1,15 @@
 """The Instant-NGP field (Müller et al. 2022, section 5.4): hash grid, density MLP, color MLP.
 
-    features = hash grid(position)                                 [2 levels]
-    shape = W2 relu(W1 features) + (log fog, 0, ...)               [16], shape[0] the log density
-    logits = V3 relu(V2 relu(V1 [shape, harmonics(direction)]))    [3]
-Matrix products run in bf16 where asked for; master weights, the density's last layer and its output
-stay fp32, because an error in the log density is a relative error of the density. The weights
-start such that the field is a fog of nearly constant density.
+    features = hash grid(position)                                  [2 levels]
+    geometry = W2 relu(W1 features) + (log init_density, 0, ...)    [16], [0] the log density
+    logits = V3 relu(V2 relu(V1 [geometry, harmonics(direction)]))  [3]
+With `dtype` bf16 matrix products run in bf16; master weights, the density's last layer and its
+output stay fp32, because an error in the log density is a relative error of the density. The field
+starts with a nearly constant density, `init_density`.
 
-A call works under autograd. Training does without: `accumulate_grad` carries given gradients at the outputs
-back by hand, block by block, so that on a CPU a block's activations never leave the cache and no
-graph is held. For the same products that takes two thirds of autograd's time.
+A call works under autograd. Training does without: `accumulate_grad` propagates gradients at the
+outputs back by hand, block by block, so that on a CPU a block's activations never leave the cache
+and no graph is held. For the same products that takes two thirds of autograd's time.
 """
 
 import math
@@ -23,9 +23,11 @@ from torch.nn.functional import linear, pad
 from orefield.fields.encodings import spherical_harmonics
 from orefield.ops.hash_grid import GridLayout, hash_grid, hash_grid_backward
 from orefield.ops.hash_grid_positions import hash_grid_positions_backward
+from orefield.ops.sparse_adam import half_copy
 from orefield.ops.volume_rendering import MAX_LOG_DENSITY
 
-_CODE = 16
+_GEOMETRY = 16
+"""Outputs of the density MLP; spherical harmonics of a direction are as many."""
 _BLOCK = 4096
 """Samples whose activations fit the cache of a core."""
 _ROWS = 512
@@ -54,14 +56,16 @@ class NgpField(nn.Module):
             return nn.Parameter((torch.rand(rows, columns, generator=generator) * 2 - 1) * bound)
 
         self.table_half: Tensor | None = None
-        """A copy of the table in fp16 that is read in its place, where there is one; its optimizer
-        keeps it up to date. Not part of the field's state."""
+        """A copy of the table in fp16 that is read instead, where there is one; its optimizer keeps
+        it up to date. Not part of the field's state."""
         self.table = nn.Parameter((torch.rand(layout.rows, 2, generator=generator) * 2 - 1) * 1e-4)
-        self.density1, self.density2 = weights(width, layout.features), weights(_CODE, width)
-        self.color1, self.color2 = weights(width, 2 * _CODE), weights(width, width)
+        self.density1, self.density2 = weights(width, layout.features), weights(_GEOMETRY, width)
+        self.color1, self.color2 = weights(width, 2 * _GEOMETRY), weights(width, width)
         self.color3 = weights(3, width)
 
-    def encode_directions(self, directions: Float[Tensor, "rays 3"]) -> Float[Tensor, "rays code"]:
+    def encode_directions(
+        self, directions: Float[Tensor, "rays 3"]
+    ) -> Float[Tensor, "rays encoded"]:
         """Spherical harmonics, 16 per ray."""
         return spherical_harmonics(directions).to(self.dtype)
 
@@ -74,22 +78,21 @@ class NgpField(nn.Module):
     @torch.no_grad()
     def copy_in_half(self) -> None:
         """Make, or renew, the fp16 copy; what fp16 cannot hold becomes its largest number."""
-        most = torch.finfo(torch.float16).max
-        self.table_half = self.table.detach().clamp(-most, most).half()
+        self.table_half = half_copy(self.table)
 
     def forward(
         self,
         positions: Float[Tensor, "3 samples"],
-        codes: Float[Tensor, "rays code"],
+        encoded_directions: Float[Tensor, "rays encoded"],
         ray: Int[Tensor, " samples"],
     ) -> Float[Tensor, "samples 4"]:
         """Raw outputs (log density, three color logits), fp32."""
-        shape = self.density_and_geometry(self.encode_positions(positions))
-        return torch.cat([shape[:, :1], self.color_logits(shape, codes, ray)], 1)
+        geometry = self.density_and_geometry(self.encode_positions(positions))
+        return torch.cat([geometry[:, :1], self.color_logits(geometry, encoded_directions, ray)], 1)
 
     def density_and_geometry(
         self, features: Float[Tensor, "features samples"]
-    ) -> Float[Tensor, "samples code"]:
+    ) -> Float[Tensor, "samples geometry"]:
         """Log density and 15 numbers for `color_logits`, fp32."""
 
         def block(part: slice) -> Tensor:
@@ -100,17 +103,19 @@ class NgpField(nn.Module):
 
     def color_logits(
         self,
-        shape: Float[Tensor, "samples code"],
-        codes: Float[Tensor, "rays directions"],
+        geometry: Float[Tensor, "samples geometry"],
+        encoded_directions: Float[Tensor, "rays encoded"],
         ray: Int[Tensor, " samples"],
     ) -> Float[Tensor, "samples 3"]:
         """Color logits, fp32."""
 
         def block(part: slice) -> Tensor:
-            x = torch.cat([shape[part].to(self.dtype), codes.index_select(0, ray[part])], 1)
+            x = torch.cat(
+                [geometry[part].to(self.dtype), encoded_directions.index_select(0, ray[part])], 1
+            )
             x = linear(self._filled(x.T).T, self.color1.to(self.dtype)).relu_()
             x = linear(x, self.color2.to(self.dtype)).relu_()
-            return linear(x, self.color3.to(self.dtype))[: len(shape[part])].float()
+            return linear(x, self.color3.to(self.dtype))[: len(geometry[part])].float()
 
         return torch.cat([block(part) for part in _blocks(ray)])
 
@@ -126,7 +131,7 @@ class NgpField(nn.Module):
     def accumulate_grad(
         self,
         positions: Float[Tensor, "3 samples"],
-        codes: Float[Tensor, "rays code"],
+        encoded_directions: Float[Tensor, "rays encoded"],
         ray: Int[Tensor, " samples"],
         grad: Float[Tensor, "samples 4"],
         features: Float[Tensor, "features samples"] | None = None,
@@ -134,7 +139,7 @@ class NgpField(nn.Module):
     ) -> Float[Tensor, "3 samples"] | None:
         """Add to every parameter's `.grad` what `(self(...) * grad).sum().backward()` would.
 
-        Returns the gradient at the positions where `at_positions` asks for it.
+        Returns the gradient at the positions if `at_positions`.
         """
         features = self.encode_positions(positions) if features is None else features
         for parameter in self.parameters():
@@ -147,21 +152,27 @@ class NgpField(nn.Module):
             n = len(ray[part])
             f, g = self._filled(features[:, part]).T, self._filled(grad[part].T).T
             hidden = linear(f, w1).relu_()
-            shape = self._add_init_density(linear(hidden.float(), self.density2))
-            x = torch.cat([shape.to(self.dtype), codes.index_select(0, self._filled(ray[part]))], 1)
+            geometry = self._add_init_density(linear(hidden.float(), self.density2))
+            x = torch.cat(
+                [
+                    geometry.to(self.dtype),
+                    encoded_directions.index_select(0, self._filled(ray[part])),
+                ],
+                1,
+            )
             first = linear(x, v1).relu_()
             second = linear(first, v2).relu_()
             g3 = g[:, 1:].to(self.dtype)
             g2 = _relu_backward(g3 @ v3, second, 0)
             g1 = _relu_backward(g2 @ v2, first, 0)
-            g_shape = (g1 @ v1[:, :_CODE]).float()
-            g_shape[:, 0] += g[:, 0]
-            g_hidden = _relu_backward((g_shape @ self.density2).to(self.dtype), hidden, 0)
+            g_geometry = (g1 @ v1[:, :_GEOMETRY]).float()
+            g_geometry[:, 0] += g[:, 0]
+            g_hidden = _relu_backward((g_geometry @ self.density2).to(self.dtype), hidden, 0)
             back[part] = (g_hidden @ w1)[:n]
             _add(self.color3, g3, second)
             _add(self.color2, g2, first)
             _add(self.color1, g1, x)
-            _add(self.density2, g_shape, hidden.float())
+            _add(self.density2, g_geometry, hidden.float())
             _add(self.density1, g_hidden, f)
         assert self.table.grad is not None
         hash_grid_backward(back.T, positions, self.layout, self.table.grad)
@@ -169,9 +180,9 @@ class NgpField(nn.Module):
             return None
         return hash_grid_positions_backward(back.T, self.table, positions, self.layout)
 
-    def _add_init_density(self, shape: Tensor) -> Tensor:
-        shape[:, 0] += self.log_init_density
-        return shape
+    def _add_init_density(self, geometry: Tensor) -> Tensor:
+        geometry[:, 0] += self.log_init_density
+        return geometry
 
     def _hidden(self, features: Tensor) -> Tensor:
         return linear(self._filled(features).T, self.density1.to(self.dtype)).relu_()

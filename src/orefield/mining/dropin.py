@@ -1,4 +1,4 @@
-"""Mining for anybody's training loop: one call in place of the module's own.
+"""Mining for any training loop: one call in place of the module's own.
 
     raw = net(points)          # before
     raw = mine(net, points)    # after
@@ -49,7 +49,7 @@ def mine(
 
     `rule` is a rule's name or a whole `MiningConfig`. The rules that draw take their numbers from
     `generator` (on the module's device; the global one when `None`) during the backward pass.
-    `stats` notes what was kept, and carries the paper's running tau; without it b follows each
+    `stats` records what was kept, and carries the paper's running tau; without it b follows each
     batch's own tau. Mining nothing (all gradients zero) gives zero gradients; a sample whose
     gradient is not finite is always kept, so that a gradient scaler sees it.
 

@@ -1,13 +1,13 @@
 """Which samples earn a backward pass: eight rules behind one function, `keep_mask`.
 
 `g[i]` is the hardness of sample i (hardness.py), B the number of samples and b the budget
-(budget.py). The rules that look at g never keep a sample of zero hardness: its gradient is zero
+(budget.py). The rules that depend on g never keep a sample of zero hardness: its gradient is zero
 whatever is recomputed. So where nothing is hard nothing is kept, and where fewer than b samples
 are, all of those are.
 
-A hardness that is not finite (an overflow under a loss scale, a NaN of the model) is always kept
-and otherwise counts as zero: the damage must reach the parameters' gradients, where a gradient
-scaler sees it and skips the step.
+A sample whose hardness is not finite (an overflow under a loss scale, a NaN of the model) is always
+kept, and counts as zero in sums and means: it must reach the parameters' gradients, where a
+gradient scaler sees it and skips the step.
 
 A rule gives a mask and weights and reads nothing from the device, so that it can be part of a CUDA
 graph; `kept_indices`, which must know how many are kept, is a function of its own.
@@ -28,7 +28,7 @@ class Choice(NamedTuple):
 
     keep: Bool[Tensor, " samples"]
     weight: Float[Tensor, " samples"] | None
-    """`None` where every weight is one; 1 for samples that are not kept."""
+    """`None` where every weight is one; of no meaning where a sample is not kept."""
 
 
 class Selection(NamedTuple):
@@ -92,7 +92,7 @@ def select(
     g: Float[Tensor, " samples"],
     generator: torch.Generator | None = None,
     tau: Float64[Tensor, ""] | None = None,
-    evaluated: int | None = None,
+    evaluated: int | Int[Tensor, ""] | None = None,
 ) -> tuple[Selection, Float64[Tensor, ""] | None]:
     """`kept_indices` of `keep_mask`.
 
@@ -154,7 +154,7 @@ def hsm(
 def topk(g: Float[Tensor, " samples"], b: Int[Tensor, ""], most: int) -> Bool[Tensor, " samples"]:
     """The b hardest; `most` is what b can be at most.
 
-    A CPU may be asked for b. On other devices the `most` hardest are sorted, of which b are taken.
+    On a CPU b is read. On other devices the `most` hardest are sorted, of which b are taken.
     """
     on_cpu = b.device.type == "cpu"
     number = int(b) if on_cpu else min(most, len(g))

@@ -13,8 +13,8 @@ from orefield.mining.hardness import effective_sample_size
 class MiningStats:
     """The latest backward pass of `mine`, and the running tau that it carries from call to call.
 
-    Counts are plain numbers. What needs arithmetic on the device happens when it is asked for, on
-    the hardness kept from that pass (one float32 per sample). Keep one of these per module.
+    Counts are plain numbers. What needs arithmetic on the device is computed when it is read, from
+    the hardness of that pass (one float32 per sample). Keep one of these per module.
     """
 
     tau: Float64[Tensor, ""] = field(default_factory=initial_tau)
@@ -45,6 +45,6 @@ class MiningStats:
         return [float(ordered[round(share * last)]) for share in shares]
 
     def record(self, g: Float[Tensor, " samples"], kept: int) -> None:
-        """Take note of one backward pass; nothing is read back from the device."""
+        """Record one backward pass; nothing is read back from the device."""
         self.passes += 1
         self.samples, self.kept, self.hardness = len(g), kept, g.detach()

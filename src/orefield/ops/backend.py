@@ -25,7 +25,7 @@ _OLDEST = (7, 0)
 """Compute capability below which Triton has no code to offer."""
 
 _forced: ContextVar[Twin | None] = ContextVar("orefield_twin", default=None)
-_told: set[str] = set()
+_warned: set[str] = set()
 
 
 @contextmanager
@@ -39,9 +39,9 @@ def using(twin: Twin) -> Iterator[None]:
 
 
 def pick(op: str, x: Tensor) -> ModuleType | None:
-    """The module with `op`'s kernels for x's device; None asks for the definition.
+    """The module with `op`'s kernels for x's device; None where the definition is to run.
 
-    Raises OrefieldError where the Triton twin was asked for and cannot run.
+    Raises OrefieldError where `using` chose the Triton twin and it cannot run.
     """
     forced = _forced.get()
     twin, why = (forced, "") if forced else backend_for(x.device.type)
@@ -51,8 +51,8 @@ def pick(op: str, x: Tensor) -> ModuleType | None:
         if forced:
             _require_triton(x)
         return _gpu_twin(op)
-    if forced is None and x.device.type not in _told:
-        _told.add(x.device.type)
+    if forced is None and x.device.type not in _warned:
+        _warned.add(x.device.type)
         warnings.warn(f"{why}: running the torch definitions (slower)", stacklevel=3)
     return None
 

@@ -1,7 +1,7 @@
-"""Compaction: where a mask is set, in a buffer of fixed size.
+"""Compaction: the indices at which a mask is set, in a buffer of fixed size.
 
-A training step on a GPU must not ask the device how many samples were chosen, because the answer
-stalls both. So the buffer's size is fixed, and the number stays on the device.
+Reading the number of chosen samples from a GPU would make host and device wait for each other. So
+the buffer's size is fixed, and the number stays on the device.
 """
 
 import torch
@@ -17,7 +17,7 @@ def definition(
     """A prefix sum gives each set element its slot; in plain torch."""
     order = mask.cumsum(0)
     slot = torch.where(mask & (order <= capacity), order - 1, capacity)
-    # One slot more than asked for takes what has no place.
+    # One more slot, cut off below, takes whatever does not fit.
     index = order.new_zeros(capacity + 1).scatter_(
         0, slot, torch.arange(len(mask), device=mask.device)
     )
@@ -31,8 +31,11 @@ def compact(
     """Ascending indices of the set elements, and their number, which stays on the device.
 
     If more than `capacity` are set, the first ones are taken. Slots past the number hold index 0:
-    whoever gathers with them gives them the weight 0. Raises ValueError for a capacity below 1 or a
-    mask that is not a row of booleans.
+    whoever gathers with them gives them the weight 0.
+
+        compact([False, True, True, False, True], 4) = [1, 2, 4, 0], 3
+
+    Raises ValueError for a capacity below 1 or a mask that is not a row of booleans.
     """
     if mask.ndim != 1 or mask.dtype != torch.bool or capacity < 1:
         raise ValueError(

@@ -1,8 +1,9 @@
-"""Densities along rays up to their ends, in one kernel and without a graph.
+"""The density pass with early termination, in one kernel and without a graph.
 
-March, hash grid, density MLP and transmittance in one go. A ray ends once its transmittance is
-below MIN_TRANSMITTANCE, so what lies behind a surface is never evaluated. Of the samples before
-that, those whose weight is at least `min_weight` are returned with the density MLP's outputs.
+It marches, reads the hash grid, runs the density MLP and sums up the optical depth. A ray ends once
+its transmittance is below MIN_TRANSMITTANCE, so what lies behind a surface is never evaluated. Of
+the samples before that, those whose weight is at least `min_weight` are returned, with the density
+MLP's outputs.
 Terms as in ops/march.py, hash_grid.py and volume_rendering.py.
 """
 
@@ -63,13 +64,16 @@ def definition(
 def visible_mask(along: RayTransmittance, min_weight: float) -> Bool[Tensor, " samples"]:
     """Samples with T >= MIN_TRANSMITTANCE and w >= min_weight; and those that are NaN.
 
-    A NaN must be seen: the step that it belongs to is skipped and counted.
+    A NaN must reach the loss, where the step that it belongs to is skipped and counted.
+
+        before = [1, 0.5, 0.5, 1e-5], weights = [0.5, 1e-6, 0.49999, 1e-5], min_weight = 1e-4:
+        [True, False, True, False]
     """
     return ~((along.before < MIN_TRANSMITTANCE) | (along.weights < min_weight))
 
 
 def pack(chunks: list[PackedSamples], index: Int[Tensor, " chosen"], rays: int) -> PackedSamples:
-    """Some samples of `chunks` laid end to end, with spans of their own; `index` is in ray order."""
+    """The samples at `index` of `chunks` laid end to end, in ray order, with spans of their own."""
     ray = torch.cat([chunk.ray for chunk in chunks])[index]
     counts = torch.bincount(ray, minlength=rays)
     return PackedSamples(
@@ -94,7 +98,7 @@ def terminated_density_pass(
     """The samples with T >= MIN_TRANSMITTANCE and w >= min_weight, and the density at each.
 
     All in fp32. `expected` is a guess at the number of samples returned, for the buffers.
-    Transmittance is looked at after every `stretch` samples of a ray: a short one evaluates fewer
+    Transmittance is checked after every `stretch` samples of a ray: a short one evaluates fewer
     samples behind a surface, a long one is faster per sample. The definition evaluates all.
     Raises ValueError where `march` and `hash_grid` do.
     """

@@ -3,8 +3,8 @@
 Level l is a lattice of `resolution[l]` cells per axis over the unit cube, whose vertices hold two
 features each. A position's features at a level are the trilinear mix of its cell's eight vertices.
 A vertex (x, y, z) lives in row
-    x + y (r+1) + z (r+1)^2                           where the level fits the table (dense), (x xor
-    y 2654435761 xor z 805459861) mod size     otherwise, in 32-bit arithmetic (their equation 4).
+    x + y (r+1) + z (r+1)^2                       where the level fits the table (dense),
+    (x xor y 2654435761 xor z 805459861) mod size otherwise, in 32-bit arithmetic (equation 4).
 Features are feature-major, `[2 levels, samples]`: row 2l + f is feature f of level l.
 """
 
@@ -47,7 +47,11 @@ class GridLayout:
 def grid_layout(
     levels: int, log2_hashmap_size: int, base_resolution: int, max_resolution: int
 ) -> GridLayout:
-    """Levels from `base_resolution` to `max_resolution` cells per axis, each finer by one factor (equation 2)."""
+    """Levels from `base_resolution` to `max_resolution` cells per axis, in geometric progression.
+
+    grid_layout(3, 9, 4, 36) has resolutions 4, 12 and 36. The first level's 125 vertices have a row
+    each; the others' 2197 and 50653 vertices share 512 rows each (equations 2 and 3).
+    """
     growth = (max_resolution / base_resolution) ** (1 / max(levels - 1, 1))
     resolution = [round(base_resolution * growth**level) for level in range(levels)]
     vertices = [(r + 1) ** 3 for r in resolution]
@@ -100,7 +104,7 @@ def hash_grid(
 ) -> Float[Tensor, "features samples"]:
     """Features of positions in the unit cube (clamped to it), with a gradient for the table.
 
-    `half` is a copy of the table in fewer bits, which is read in its place (GPUs: half the bytes to
+    `half` is a copy of the table in half precision, which is read instead (GPUs: half the bytes to
     fetch); the gradient is the table's all the same. Raises ValueError when the table does not have
     the layout's rows.
     """
@@ -123,7 +127,7 @@ def hash_grid_backward(
 ) -> None:
     """Add dL/dtable to `sink`, given dL/dfeatures: scatter each weight times its gradient."""
     twin = pick("hash_grid", sink)
-    # A GPU's atomic additions come in any order; index_add_ has one where torch is asked for it.
+    # A GPU's atomic additions come in any order; index_add_ has one in torch's deterministic mode.
     ordered = sink.device.type == "cuda" and torch.are_deterministic_algorithms_enabled()
     if twin is not None and not ordered:
         twin.backward(grad, positions, layout, sink)

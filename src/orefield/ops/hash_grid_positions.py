@@ -1,4 +1,4 @@
-"""The hash grid's gradient at the positions (see hash_grid.py), for rays that are learned.
+"""The hash grid's gradient at the positions (see hash_grid.py), for cameras that are optimized.
 
 Within a cell, features are trilinear in the position: the derivative along an axis is the
 difference of the mixes on the two faces across it, times the cells per unit. At a position outside

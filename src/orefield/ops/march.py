@@ -1,15 +1,15 @@
 """Ray marching through an occupancy grid (Müller et al. 2022, appendix E.1).
 
 The grid covers the unit cube, and with more than one level also what surrounds it: level m is a
-cube of side 2^m with the same center and as many cells, and a place belongs to the smallest that
-holds it. Samples then lie at contracted positions (ops/contract.py), and steps grow with distance:
-they double at N dt, 2 N dt, 4 N dt, ... from the camera, with N = 1 / cone_angle, so that a step is never
-longer than cone times its distance, nor, far out, shorter than half of that.
+cube of side 2^m with the same center and as many cells, and a point belongs to the smallest cube
+that holds it. Samples then lie at contracted positions (ops/contraction.py), and steps grow with
+distance: they double at N dt, 2 N dt, 4 N dt, ... from the camera, with N = 1 / cone_angle, so that
+a step is never longer than cone_angle times its distance, nor, far out, shorter than half of that.
 
 A distance t is u(t) steps from the camera. Sample k of a ray lies at u = u(entry) + k + jitter,
 where `entry` is the distance at which the ray enters the largest cube, but at least `near`. It is
 kept when it lies inside that cube and its cell is occupied. `first` and `limit` march a ray in
-pieces: at most `limit` samples with k >= first, and where the next piece begins.
+chunks: at most `limit` samples with k >= first, and where the next chunk begins.
 """
 
 from typing import NamedTuple
@@ -60,8 +60,12 @@ def clearance(
 ) -> UInt8[Tensor, "levels x y z"]:
     """Cells from each cell to the nearest occupied one, diagonals counting one; 0 if it is itself.
 
-    So a ray may leap over a cube of empty cells, `2 clearance - 1` a side. At most `FARTHEST`. What
-    of a level belongs to the level before counts as occupied where that is.
+    So a ray may leap over a cube of empty cells, `2 clearance - 1` a side. At most `FARTHEST`. The
+    middle of a level, which the level before covers, counts as occupied where that is. Along x,
+    with the first of four cells occupied:
+
+        occupied = [True, False, False, False]    clearance = [0, 1, 2, 3]
+
     Raises ValueError for levels that are not cubes, or where one does not fit into the next.
     """
     levels, res = len(occupied), occupied.shape[-1]
@@ -89,9 +93,11 @@ def clearance(
 def entry_and_exit(
     rays: Rays, near: float, background_extent: int = 1
 ) -> tuple[Float[Tensor, " rays"], Float[Tensor, " rays"]]:
-    """Distances at which rays enter and leave the cube of side `background_extent` round the unit cube.
+    """Distances at which rays enter and leave the unit cube, or a larger one about its center.
 
-    exit <= entry where they miss it.
+    Its side is `background_extent`; exit <= entry where they miss it. From (-1, 1/2, 1/2) along +x:
+
+        entry, exit = 1, 2    with background_extent = 2: 0.5, 2.5
     """
     inverse, margin = 1 / rays.directions, (background_extent - 1) / 2
     low, high = (-margin - rays.origins) * inverse, (1 + margin - rays.origins) * inverse
@@ -174,8 +180,12 @@ def march(
 ) -> tuple[PackedSamples, Int[Tensor, " rays"]]:
     """Samples in occupied cells, and per ray the k at which to go on (ENDED when there is none).
 
-    `jitter` lies in [0, 1) and defaults to bin centers, 0.5; `first` defaults to 0. Raises
-    ValueError for dt <= 0 or limit < 1.
+    `jitter` lies in [0, 1) and defaults to bin centers, 0.5; `first` defaults to 0. A ray from
+    (-1, 1/2, 1/2) along +x through a grid that is occupied throughout, with dt = 0.25:
+
+        t = [1.125, 1.375, 1.625, 1.875]    dt = [0.25, 0.25, 0.25, 0.25]    spans = [[0, 4]]
+
+    Raises ValueError for dt <= 0 or limit < 1.
     """
     if grid.dt <= 0 or limit < 1:
         raise ValueError(f"dt must be positive and limit at least 1, got {grid.dt} and {limit}")

@@ -1,7 +1,7 @@
-"""Marching into buffers of fixed size: what `march` finds, without asking how much that is.
+"""Marching into buffers of fixed size: what `march` finds, without a host read.
 
-A training step on a GPU must not ask the device how many samples there are, because the answer
-stalls both. So the buffers' size is fixed, and the number stays on the device.
+Reading the number of samples from a GPU would make host and device wait for each other. So the
+buffers' size is fixed, and the number stays on the device.
 """
 
 import torch
@@ -43,7 +43,11 @@ def march_fixed(
 
     That number stays on the device; slots past it lie in the cube and belong to ray 0, but to no
     span. A ray whose last samples do not fit has a span that ends at the capacity, a ray that does
-    not fit at all an empty span there. Raises ValueError for dt <= 0 or capacity < 1.
+    not fit at all an empty span there. Of two rays with 3 and 2 samples, the first 4:
+
+        capacity = 4: spans = [[0, 3], [3, 1]], number 5
+
+    Raises ValueError for dt <= 0 or capacity < 1.
     """
     if grid.dt <= 0 or capacity < 1:
         raise ValueError(f"dt must be positive, capacity at least 1, got {grid.dt} and {capacity}")

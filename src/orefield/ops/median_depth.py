@@ -1,11 +1,11 @@
-"""How far away half of a ray's light has been stopped.
+"""Median depth: the distance at which a ray's transmittance falls to one half.
 
-With optical depth x_i over an interval of length dt_i, X_i the optical depth before it, and i the interval
-in which the sum passes ln 2,
+With x_i the optical depth of interval i, of length dt_i, X_i the optical depth before it, and i the
+interval in which the sum passes ln 2,
     t = t_i - dt_i / 2 + dt_i (ln 2 - X_i) / x_i,
 so that with c = dt_i / x_i the gradient at the log densities s is
     dt/ds_j = -c x_j for j < i,    dt/ds_i = -c (ln 2 - X_i),    0 behind.
-Autograd finds just this. Zero, with zero gradient, where more than half of the light passes.
+Autograd finds just this. Depth and gradient are zero where the transmittance stays above one half.
 """
 
 import math
@@ -29,7 +29,8 @@ def median_depth(
     """Median distance along each ray, differentiable in the log densities.
 
     `before` is the optical depth each ray had before its first sample here, if any: a ray may be
-    rendered in pieces, and has its median in one of them.
+    rendered in chunks, and has its median in one of them. Of density 2 everywhere beyond t = 1 it
+    is 1 + ln 2 / 2 = 1.347.
     """
     x = torch.exp(log_density.clamp(max=MAX_LOG_DENSITY)) * dt
     first, count = spans[:, 0].long(), spans[:, 1].long()

@@ -1,4 +1,4 @@
-"""Adam on touched rows: rows of a table whose gradient is exactly zero are left alone.
+"""Sparse Adam: rows of a table whose gradient is exactly zero are left alone.
 
 Most rows of a hash table get no gradient in a step, and fewer still under mining. Plain Adam would
 keep moving them by momentum and decay their second moment; skipping them is faster and keeps their
@@ -15,7 +15,12 @@ from orefield.ops.backend import pick
 BETAS = (0.9, 0.99)
 EPSILON = 1e-15
 FP16_MAX = 65504.0
-"""The largest number of fp16, which stands in the working copy for all beyond it."""
+"""The largest number of fp16, which stands in a working copy for all beyond it."""
+
+
+def half_copy(table: Float[Tensor, "rows 2"]) -> Float[Tensor, "rows 2"]:
+    """The table in fp16: a working copy with half the bytes to fetch."""
+    return table.detach().clamp(-FP16_MAX, FP16_MAX).half()
 
 
 def definition(
@@ -37,7 +42,7 @@ def definition(
     square[touched] += (1 - BETAS[1]) * (g * g - square[touched])
     table[touched] -= scale * mean[touched] / ((square[touched] * bias).sqrt() + EPSILON)
     if half is not None:
-        half[touched] = table[touched].clamp(-FP16_MAX, FP16_MAX).to(half.dtype)
+        half[touched] = half_copy(table[touched])
     grad.zero_()
 
 
@@ -58,8 +63,12 @@ def sparse_adam(
     """One step on the rows with a gradient; in place, and clears `grad`.
 
     `numbers` are those of `adam_scalars`, on the table's device, so that a replayed step may change
-    them. `half` is a working copy of the table in fewer bits: rows that change are written there
-    too. Raises ValueError when the tables differ in shape or do not lie row by row in memory.
+    them. `half` is a working copy of the table in half precision: rows that change are written
+    there too. In the first step, with lr = 0.1:
+
+        grad = [[3, -1], [0, 0]]    changes the table by [[-0.1, 0.1], [0, 0]]
+
+    Raises ValueError when the tables differ in shape or do not lie row by row in memory.
     """
     tables = [v for v in (table, grad, mean, square, half) if v is not None]
     shapes = {tuple(v.shape) for v in tables}

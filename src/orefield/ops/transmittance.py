@@ -1,7 +1,7 @@
 """Transmittance along packed rays, from densities alone (terms as in ops/volume_rendering.py).
 
-Marching a scene costs little, evaluating colors costs much: transmittance tells which samples can
-matter for their pixel before any color is known.
+Evaluating densities costs little, evaluating colors costs much: transmittance tells which samples
+are visible before any color is known.
 """
 
 from typing import NamedTuple
@@ -18,14 +18,14 @@ MIN_TRANSMITTANCE = 1e-4
 
 
 class RayTransmittance(NamedTuple):
-    """T before and after, as shares of the light that entered a ray."""
+    """Transmittance before each sample and after each ray, and the samples' weights."""
 
     before: Float[Tensor, " samples"]
-    """T_i: the share of light that reaches the sample."""
+    """T_i: transmittance from the ray's start to the sample's interval."""
     weights: Float[Tensor, " samples"]
-    """w_i: the sample's share of the pixel."""
+    """w_i = T_i (1 - exp(-x_i)): the sample's share of the pixel."""
     after: Float[Tensor, " rays"]
-    """The share that passes the ray's last sample."""
+    """Transmittance past the ray's last sample."""
 
 
 def definition(

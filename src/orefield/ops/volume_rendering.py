@@ -1,9 +1,9 @@
-"""Volume compositing over packed rays (Mildenhall et al., "NeRF", 2020, equation 3).
+"""Volume rendering of packed rays (Mildenhall et al., "NeRF", 2020, equation 3).
 
 For sample i of a ray, with raw outputs (s, k) = (log density, color logits), length dt, t away:
     x = exp(min(s, 15)) dt        optical depth
-    T = exp(-sum_{j<i} x_j)       transmittance: the share of light that reaches the sample
-    w = T (1 - exp(-x))           its share of the pixel; per ray, w sums to at most 1
+    T = exp(-sum_{j<i} x_j)       transmittance before the sample
+    w = T (1 - exp(-x))           its weight in the pixel; per ray, w sums to at most 1
     c = sigmoid(k)                its color
 A pixel is color = sum w c (no background), opacity = sum w, depth = sum w t.
 
@@ -28,12 +28,15 @@ def over_background(
     opacity: Float[Tensor, "*shape"],
     background: float | Float[Tensor, "*shape 3"],
 ) -> Float[Tensor, "*shape 3"]:
-    """Color that its opacity is already in (premultiplied), over a background in [0, 1]."""
+    """A premultiplied color over a background: color + (1 - opacity) background.
+
+    Color (0.3, 0, 0) of opacity 0.5 over white: (0.8, 0.5, 0.5).
+    """
     return color + (1 - opacity)[..., None] * background
 
 
 class Rendering(NamedTuple):
-    """What a batch of rays sees, before a background is put behind it."""
+    """Pixels of a batch of rays, without a background, and the weights of their samples."""
 
     color: Float[Tensor, "rays 3"]
     opacity: Float[Tensor, " rays"]
@@ -42,7 +45,7 @@ class Rendering(NamedTuple):
 
 
 class Tape(NamedTuple):
-    """What the backward pass reads: x, T behind the sample, w and c of every sample."""
+    """What the backward pass reads: x, T after the sample, w and c of every sample."""
 
     optical_depth: Float[Tensor, " samples"]
     transmittance_after: Float[Tensor, " samples"]
@@ -61,7 +64,7 @@ def definition(
     for first, count in spans.tolist():
         part = slice(first, first + count)
         x = torch.exp(raw[part, 0].clamp(max=MAX_LOG_DENSITY)) * dt[part]
-        # Not x.cumsum(0) - x: behind a large x nothing would be left of the thin air before it.
+        # Not x.cumsum(0) - x: behind a large x nothing would be left of small ones before it.
         before = torch.nn.functional.pad(x.cumsum(0), (1, 0))[:-1]
         w = torch.exp(-before) * -torch.expm1(-x)
         color.append((w[:, None] * torch.sigmoid(raw[part, 1:])).sum(0))
@@ -83,7 +86,11 @@ def volume_rendering(
 ) -> Rendering:
     """Pixels of packed rays, with gradients of every output for `raw`.
 
-    `spans` must tile the samples in order: spans[r] starts where spans[r-1] ends.
+    `spans` must tile the samples in order: spans[r] starts where spans[r-1] ends. One ray with two
+    gray samples (logits 0) of optical depth ln 2, at t = 1 and t = 2:
+
+        weights = [0.5, 0.25]    opacity = 0.75    depth = 1.0    color = (0.375, 0.375, 0.375)
+
     Raises ValueError when the shapes or spans do not fit together.
     """
     _check(raw, t, dt, spans)
@@ -151,7 +158,7 @@ def _check(raw: Tensor, t: Tensor, dt: Tensor, spans: Tensor) -> None:
             f"{list(t.shape)}, {list(dt.shape)}"
         )
     if spans.device.type != "cpu":
-        return  # to look at them would make the host wait
+        return  # reading them would make the host wait
     ends = spans.sum(1)
     tiles = (spans[1:, 0] == ends[:-1]).all() and (spans[:, 1] >= 0).all()
     whole = spans[0, 0] == 0 and ends[-1] == samples if len(spans) else samples == 0

@@ -1,4 +1,4 @@
-"""Which cells of the grid any training camera sees."""
+"""Which cells of the occupancy grid any training camera sees."""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,9 +9,9 @@ from torch import Tensor
 from orefield.cameras import Camera, border_directions
 
 _BLOCK = 4
-"""Cells on a side of what is looked at as one, where there are several levels."""
+"""Cells on a side of a block that is tested as one, where there are several levels."""
 _PER_SIDE = 65
-"""Places on each side of a picture where a lens may bend its border outward."""
+"""Points on each side of an image, whose border a lens may bend outward."""
 
 
 def camera_coverage(
@@ -22,13 +22,13 @@ def camera_coverage(
 ) -> Bool[Tensor, "levels res res res"]:
     """Cells whose surrounding ball meets what some camera sees beyond distance `near`.
 
-    What a perspective lens sees is taken as the pyramid round its picture, what a fisheye sees as
-    the cone round it, and an equirectangular picture as all round: never less than they see. Poses
-    are camera to scene, OpenCV axes, in units of the cube.
+    A perspective camera's view is bounded by the pyramid round its image, a fisheye's by a cone;
+    an equirectangular camera sees every direction. So cells may be counted that are not seen, but
+    none is missed. Poses are camera to scene, OpenCV axes, in units of the cube.
     """
     if background_extent == 1:
         return _seen(list(cameras), resolution, near, 1.0)[None]
-    # Hundreds of cameras and a million cells would take minutes: blocks of cells are seen as one.
+    # Hundreds of cameras and a million cells would take minutes: blocks of cells are tested as one.
     coarse = resolution // _BLOCK if resolution % _BLOCK == 0 else resolution
     cameras, sides = list(cameras), [2.0**level for level in range(background_extent.bit_length())]
     seen = torch.stack([_seen(cameras, coarse, near, side) for side in sides])
@@ -43,7 +43,7 @@ def _seen(
     near: float,
     side: float,
 ) -> Bool[Tensor, "res res res"]:
-    """Those of the cube of that side round the unit cube."""
+    """Seen cells of the cube of that side about the unit cube's center."""
     axis = (torch.arange(resolution) + 0.5) / resolution * side - (side - 1) / 2
     centers = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1).view(-1, 3)
     reach = 0.5 * 3**0.5 * side / resolution
@@ -74,7 +74,7 @@ def _in_view(camera: Camera, local: Float[Tensor, "n 3"], reach: float) -> Bool[
 
 
 def _sides(camera: Camera) -> Float[Tensor, "4 3"]:
-    """Unit normals of the planes through the camera and round its picture, facing inward."""
+    """Unit normals of the planes through the camera and its image's sides, facing inward."""
     border = border_directions(camera, _PER_SIDE)
     plane = border[:, :2] / border[:, 2:]
     (left, top), (right, bottom) = plane.amin(0).tolist(), plane.amax(0).tolist()

@@ -1,4 +1,4 @@
-"""A small density network, which says roughly where along a ray density is."""
+"""The proposal sampler's network: a small hash grid and MLP that give a rough density."""
 
 import torch
 from jaxtyping import Float

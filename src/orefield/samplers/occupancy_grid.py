@@ -22,7 +22,7 @@ from orefield.types import Density, PackedSamples, Rays
 _CHUNK = 65_536
 """Cells whose density is evaluated at once."""
 _MOST = 2**17
-"""Cells refreshed at once, at most: five levels have ten times as many."""
+"""Cells in one refresh, at most: five levels have ten times as many."""
 
 
 class OccupancySampler(nn.Module):
@@ -40,7 +40,7 @@ class OccupancySampler(nn.Module):
         covered: Bool[Tensor, "levels res res res"] | None = None,
         background_extent: int = 1,
     ) -> None:
-        """`near`: scene units in front of a camera left empty; `covered`: cells in a camera's view.
+        """`near`: no samples nearer to a camera than this; `covered`: cells in a camera's view.
 
         `background_extent`: side of the largest level, a power of two. Raises OrefieldError when no
         cell is covered, and ConfigError for a resolution that levels cannot share.
@@ -104,7 +104,10 @@ class OccupancySampler(nn.Module):
     def refresh(
         self, cells: Int[Tensor, " cells"], density: Density, generator: torch.Generator
     ) -> None:
-        """Evaluate a random point in each of `cells`, decay what was known, redraw the occupied."""
+        """Decay the densities, take their maximum with that of a random point in each of `cells`.
+
+        Then decide anew which cells are occupied.
+        """
         levels, res = self.covered.shape[:2]
         grid = self.densities.view(-1)
         # With several levels a refresh covers few of the cells: the others keep their density.
@@ -126,7 +129,7 @@ class OccupancySampler(nn.Module):
         self.occupy(occupied if occupied.any() else self.covered)
 
     def occupy(self, occupied: Bool[Tensor, "levels res res res"]) -> None:
-        """Set the occupied cells, and what follows from them for marching; in place."""
+        """Set the occupied cells and their clearance, in place."""
         self.occupied.copy_(occupied)
         self.clear.copy_(clearance(self.occupied))
 

@@ -6,7 +6,7 @@ the field's weights alone: they must allow for at least those (`ops.pdf.interlev
 
 Samples are equally spaced in s(t), which is t / 2 up to one box away and 1 - 1 / (2 t) from there
 on. In an unbounded scene positions are contracted (ops/contraction.py), and the last interval of a
-ray never ends: whatever light is left is stopped there.
+ray never ends: it takes all the transmittance that remains.
 """
 
 from typing import Any
@@ -23,13 +23,13 @@ from orefield.samplers.density_network import DensityNetwork
 from orefield.types import Density, PackedSamples, Rays
 
 ENDLESS = 1e10
-"""Length of an interval that lets no light through, unless nothing is there at all."""
+"""Length of an interval that absorbs all that remains, unless its density is zero."""
 _SLOPE = 10.0
 """How fast the annealing of weights ends (Barron et al. 2022, equation 18)."""
 
 
 def spacing(t: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
-    """s(t), in [0, 1)."""
+    """s(t), in [0, 1): 0.25 at t = 0.5, 0.5 at 1, 0.9 at 5."""
     return torch.where(t < 1, t / 2, 1 - 0.5 / t.clamp(min=1))
 
 
@@ -46,7 +46,7 @@ class ProposalSampler(nn.Module):
     def __init__(
         self, config: ProposalConfig, near: float, background_extent: int = 1, seed: int = 0
     ) -> None:
-        """`near`: scene units in front of a camera left empty; `background_extent` as a scene's."""
+        """`near`: no samples nearer to a camera than this; `background_extent` as a scene's."""
         super().__init__()
         self.config, self.near, self.background_extent = config, near, background_extent
         generator = torch.Generator().manual_seed(seed)
@@ -85,14 +85,17 @@ class ProposalSampler(nn.Module):
         return self._propose(rays, shifts, learning=False), torch.full_like(first, ENDED)
 
     def update(self, step: int, density: Density, generator: torch.Generator) -> None:
-        """Take note of the step: weights are annealed and learning is thinned out by it."""
+        """Set the step, which decides on the annealing and on when the networks learn."""
         self.step = step
         self.steps.fill_(step)
 
     def accumulate_grad(
         self, samples: PackedSamples, weights: Float[Tensor, " samples"]
     ) -> Float[Tensor, ""] | None:
-        """Have the networks allow for the field's weights of the last call's samples."""
+        """Back-propagate the interlevel loss of the last call's samples into the networks.
+
+        Returns it, or None where the last call was not for training or the networks were not due.
+        """
         proposals, edges = self._proposals, self._edges
         self._proposals, self._edges = [], None
         if edges is None or len(samples) == 0:

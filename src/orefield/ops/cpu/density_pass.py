@@ -1,9 +1,10 @@
 """Numba twin of the density pass with early termination.
 
 A task has its share of the rays and goes along all of them in rounds: a few samples of each ray
-that has not ended, their features, their densities, the transmittance that is left. So a level's table
-and the network's weights are used for thousands of samples at a time, and a ray ends within a round
-of its surface. Visible samples are logged as they are found, and put into ray order at the end.
+that has not ended, their features, their densities, the transmittance that remains. So a level's
+table and the network's weights are used for thousands of samples at a time, and a ray ends within a
+round of its surface. Visible samples are logged as they are found, and put into ray order at the
+end.
 """
 
 import math

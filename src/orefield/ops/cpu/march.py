@@ -86,7 +86,7 @@ def next_sample(k, shift, begin, end, walk, ox, oy, oz, dx, dy, dz, ix, iy, iz, 
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
-def _find(o, d, begin, leave, clear, walk, jitter, first, limit, ks, counts, going):
+def _march_find(o, d, begin, leave, clear, walk, jitter, first, limit, ks, counts, going):
     res, cells = _I(clear.shape[1]), clear.reshape(-1)
     for r in prange(len(o)):
         k, count = first[r], _I(0)
@@ -114,7 +114,7 @@ def place(o, d, r, t, levels):
 
 
 @njit(parallel=True, cache=True)
-def _write(o, d, begin, walk, jitter, ks, spans, positions, t, dt, ray):
+def _march_write(o, d, begin, walk, jitter, ks, spans, positions, t, dt, ray):
     least, octave, per_octave, levels = walk
     for r in prange(len(o)):
         first, count = spans[r, 0], spans[r, 1]
@@ -143,13 +143,13 @@ def march(rays, begin, leave, grid, jitter, first, limit):
     counts, going = np.zeros(n, np.int32), np.empty(n, np.int32)
     first = first.astype(np.int32, copy=False)
     clear = grid.clear.contiguous().numpy()
-    _find(o, d, begin, leave, clear, walk, jitter, first, np.int32(limit), ks, counts, going)
+    _march_find(o, d, begin, leave, clear, walk, jitter, first, np.int32(limit), ks, counts, going)
     ends = counts.cumsum(dtype=np.int64)
     samples = int(ends[-1]) if n else 0
     spans = np.stack([ends - counts, counts], 1).astype(np.int32)
     positions = torch.empty(3, samples)
     t, dt, owner = *torch.empty(2, samples), torch.empty(samples, dtype=torch.int32)
     arrays = (v.numpy() for v in (positions, t, dt, owner))
-    _write(o, d, begin, walk, jitter, ks, spans, *arrays)
+    _march_write(o, d, begin, walk, jitter, ks, spans, *arrays)
     packed = PackedSamples(positions, t, dt, owner, torch.from_numpy(spans))
     return packed, torch.from_numpy(going)

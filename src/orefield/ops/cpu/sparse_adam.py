@@ -5,6 +5,8 @@ import math
 import numpy as np
 from numba import njit, prange
 
+from orefield.ops.sparse_adam import half_copy
+
 _BLOCK = 4096
 
 
@@ -28,4 +30,4 @@ def sparse_adam(table, grad, mean, square, half, numbers, *constants):
     tables = (v.detach().numpy() for v in (table, grad, mean, square))
     _sparse_adam(*tables, *(np.float32(v) for v in (*numbers.tolist(), *constants)))
     if half is not None:
-        half[touched] = table[touched].clamp(-65504.0, 65504.0).to(half.dtype)
+        half[touched] = half_copy(table[touched])

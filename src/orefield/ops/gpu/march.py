@@ -136,7 +136,7 @@ def _run(rays, begin, leave, grid, jitter, first, limit, counted, spans, written
     )  # fmt: skip
 
 
-def _count(rays, begin, leave, grid, jitter, first, limit):
+def _count_samples(rays, begin, leave, grid, jitter, first, limit):
     counts = torch.zeros(len(rays), dtype=torch.int32, device=begin.device)
     following = torch.full_like(counts, -1)
     if len(rays):
@@ -145,7 +145,7 @@ def _count(rays, begin, leave, grid, jitter, first, limit):
     return counts, following
 
 
-def _write(rays, begin, leave, grid, jitter, first, spans, buffers):
+def _write_samples(rays, begin, leave, grid, jitter, first, spans, buffers):
     if len(rays):
         counted, capacity = (None, None), len(buffers[1])
         _run(rays, begin, leave, grid, jitter, first, 0, counted, spans, buffers, capacity)
@@ -154,7 +154,7 @@ def _write(rays, begin, leave, grid, jitter, first, spans, buffers):
 
 def march(rays, begin, leave, grid, jitter, first, limit):
     """As many rows as there are samples: the host waits for their number once."""
-    counts, following = _count(rays, begin, leave, grid, jitter, first, limit)
+    counts, following = _count_samples(rays, begin, leave, grid, jitter, first, limit)
     ends = counts.cumsum(0)
     spans = torch.stack([ends - counts, counts], 1).int()
     samples, device = int(ends[-1]) if len(rays) else 0, begin.device
@@ -163,7 +163,7 @@ def march(rays, begin, leave, grid, jitter, first, limit):
         *torch.empty(2, samples, device=device),
         torch.empty(samples, dtype=torch.int32, device=device),
     )
-    return _write(rays, begin, leave, grid, jitter, first, spans, buffers), following
+    return _write_samples(rays, begin, leave, grid, jitter, first, spans, buffers), following
 
 
 def march_fixed(rays, begin, leave, grid, jitter, capacity):
@@ -173,7 +173,7 @@ def march_fixed(rays, begin, leave, grid, jitter, capacity):
     is more about it.
     """
     first, device = torch.zeros(len(rays), dtype=torch.int32, device=begin.device), begin.device
-    counts, _ = _count(rays, begin, leave, grid, jitter, first, 2**31 - 1)
+    counts, _ = _count_samples(rays, begin, leave, grid, jitter, first, 2**31 - 1)
     ends = counts.cumsum(0).clamp(max=capacity)
     starts = torch.nn.functional.pad(ends, (1, 0))[:-1]
     spans = torch.stack([starts, ends - starts], 1).int()
@@ -182,5 +182,5 @@ def march_fixed(rays, begin, leave, grid, jitter, capacity):
         *torch.zeros(2, capacity, device=device),
         torch.zeros(capacity, dtype=torch.int32, device=device),
     )
-    samples = _write(rays, begin, leave, grid, jitter, first, spans, buffers)
+    samples = _write_samples(rays, begin, leave, grid, jitter, first, spans, buffers)
     return samples, counts.sum()

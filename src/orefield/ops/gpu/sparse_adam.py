@@ -6,6 +6,9 @@ Of a row without a gradient nothing but the gradient is read.
 import triton
 import triton.language as tl
 
+from orefield.ops.sparse_adam import FP16_MAX
+
+_FP16_MAX = tl.constexpr(FP16_MAX)
 _BLOCK = 512
 
 
@@ -31,7 +34,7 @@ def _sparse_adam(
     tl.store(square_ptr + o_e, b_square, mask=m_e)
     tl.store(grad_ptr + o_e, tl.zeros_like(b_g), mask=m_e)
     if half_ptr is not None:
-        b_half = tl.minimum(tl.maximum(b_table, -65504.0), 65504.0)
+        b_half = tl.minimum(tl.maximum(b_table, -_FP16_MAX), _FP16_MAX)
         tl.store(half_ptr + o_e, b_half.to(half_ptr.dtype.element_ty), mask=m_e)
 
 

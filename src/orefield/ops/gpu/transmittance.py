@@ -1,4 +1,4 @@
-"""Triton twin of transmittance: one forward scan per ray, as in compositing."""
+"""Triton twin of transmittance: one forward scan per ray, as in volume rendering."""
 
 import torch
 import triton
@@ -9,15 +9,15 @@ from orefield.ops.gpu.volume_rendering import BLOCK, absorbed, optical_depth
 
 @triton.jit
 def _transmittance(
-    log_ptr, dt_ptr, spans_ptr, before_ptr, reaching_ptr, weights_ptr, left_ptr,
+    log_ptr, dt_ptr, spans_ptr, initial_ptr, before_ptr, weights_ptr, after_ptr,
     LARGEST: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     i_r = tl.program_id(0).to(tl.int64)
     first = tl.load(spans_ptr + 2 * i_r).to(tl.int64)
     count = tl.load(spans_ptr + 2 * i_r + 1)
-    light = tl.load(before_ptr + i_r)
-    thick = tl.zeros_like(light)  # before the block, but for the sample next to it
-    whole = tl.zeros_like(light)
+    initial = tl.load(initial_ptr + i_r)
+    passed = tl.zeros_like(initial)  # before the block, but for the sample next to it
+    whole = tl.zeros_like(initial)
     start = 0
     while start < count:
         o_s = first + start + tl.arange(0, BLOCK)  # [BLOCK]
@@ -26,18 +26,18 @@ def _transmittance(
         b_ahead = optical_depth(
             log_ptr, dt_ptr, o_s - 1, m_s & (o_s > first), 1, LARGEST
         )  # [BLOCK]
-        b_reaching = light * tl.exp(-(thick + tl.cumsum(b_ahead, 0)))  # [BLOCK]
-        tl.store(reaching_ptr + o_s, b_reaching, mask=m_s)
-        tl.store(weights_ptr + o_s, b_reaching * absorbed(b_x), mask=m_s)
-        thick += tl.sum(b_ahead, 0)
+        b_before = initial * tl.exp(-(passed + tl.cumsum(b_ahead, 0)))  # [BLOCK]
+        tl.store(before_ptr + o_s, b_before, mask=m_s)
+        tl.store(weights_ptr + o_s, b_before * absorbed(b_x), mask=m_s)
+        passed += tl.sum(b_ahead, 0)
         whole += tl.sum(b_x, 0)
         start += BLOCK
-    tl.store(left_ptr + i_r, light * tl.exp(-whole))
+    tl.store(after_ptr + i_r, initial * tl.exp(-whole))
 
 
-def transmittance(log_density, dt, spans, before, largest):
-    inputs = (v.contiguous() for v in (log_density.detach(), dt, spans, before))
-    out = torch.empty_like(dt), torch.empty_like(dt), torch.empty_like(before)
+def transmittance(log_density, dt, spans, initial, largest):
+    inputs = (v.contiguous() for v in (log_density.detach(), dt, spans, initial))
+    out = torch.empty_like(dt), torch.empty_like(dt), torch.empty_like(initial)
     if len(spans):
         _transmittance[(len(spans),)](
             *inputs, *out, largest, BLOCK, num_warps=1, enable_fp_fusion=True

@@ -1,7 +1,7 @@
 """Triton twin of volume rendering: a program per ray, block after block along it.
 
 A scan that leaves out its own element is not the full scan less the element: behind a large optical
-optical_depth nothing would be left of the thin air before it. The kernels scan the neighbors' values
+depth nothing would be left of the small ones before it. The kernels scan the neighbors' values
 instead, read a second time from the cache.
 """
 
