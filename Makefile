@@ -1,6 +1,8 @@
 # Two targets set everything up: an environment in .venv, PyTorch, Orefield.
 #   make demo    train an embedded scene and show where the results lie
-#   make test    run all tests
+#   make test    the tests, on all cores
+# And, for developers,
+#   make test-all    the tests, then those that take long (lengthy fuzzing)
 # TORCH picks PyTorch's build, e.g. make demo TORCH="torch --index-url https://download.pytorch.org/whl/cpu"
 
 PYTHON ?= python3
@@ -9,13 +11,18 @@ DEMO_SCENE ?= tankard
 DEMO_SECONDS ?= 40
 BIN := .venv/bin
 
-.PHONY: demo test clean
+.PHONY: demo test test-all test-slow clean
 
 demo: .venv/installed
 	$(BIN)/orefield train $(DEMO_SCENE) --seconds $(DEMO_SECONDS) --out runs/demo --overwrite
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest -q --durations=5
+	$(BIN)/python -m pytest -q -n auto --durations=5
+
+test-all: test test-slow
+
+test-slow: .venv/installed-dev
+	$(BIN)/python -m pytest -q -n auto --durations=5 -m slow
 
 clean:
 	rm -rf .venv

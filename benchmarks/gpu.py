@@ -18,27 +18,28 @@ from typing import Any
 import torch
 from charts import bar_chart, line_chart
 
-from orefield.bench.ops import Budget, bench_ops, header
+from orefield.bench.ops import TimeBudget, bench_ops, header
 from orefield.bench.race import race
 from orefield.bench.race_report import markdown, summarize
-from orefield.bench.run import bench_scene
-from orefield.config import RunConfig, changed
+from orefield.bench.run import bench_run
+from orefield.config import RunConfig, changed, resolve_preset
 from orefield.system.devices import devices_there, resolve_device, synchronize, use_device
-from orefield.doctor import installed
-from orefield.evaluation.views import PixelProbe, protocol
+from orefield.commands.doctor import installed
+from orefield.evaluation.probe import PixelProbe
+from orefield.evaluation.protocol import protocol
 from orefield.scenes import Scene, open_scene
 from orefield.system.threads import use_threads
 from orefield.training.trainer import Trainer, warm_up
 
 Facts = dict[str, Any]
 ROOT = Path(__file__).resolve().parent.parent
-TESTS = "tests/ops", "tests/test_static_step.py", "tests/test_devices.py"
+TESTS = "tests/ops", "tests/training/test_fixed_shapes.py", "tests/system/test_devices.py"
 VARIANTS = {
     "plain": "mining.rule=plain",
-    "importance": "mining.rule=chance",
-    "chance, no graph": "mining.rule=chance,cuda_graph=off",
-    "chance, dynamic": "mining.rule=chance,fixed_shapes.use=never",
-    "chance, fp32": "mining.rule=chance,field.precision=fp32",
+    "importance": "mining.rule=importance",
+    "importance, no graph": "mining.rule=importance,cuda_graph=off",
+    "importance, dynamic": "mining.rule=importance,fixed_shapes.use=never",
+    "importance, fp32": "mining.rule=importance,field.precision=fp32",
 }
 
 
@@ -49,7 +50,7 @@ def main() -> int:
         "ops": (40, ops),
         "agreement": (45, agreement),
         "determinism": (30, determinism),
-        "scene": (len(VARIANTS) * (args.seconds + 12), scene),
+        "run": (len(VARIANTS) * (args.seconds + 12), runs),
         "race": (4 * args.seconds + 40, mining_race),
         "tests": (120, tests),
     }
@@ -85,7 +86,8 @@ def ops(args: argparse.Namespace) -> Facts:
         "262k samples, table 2^19": "optim.target_samples=262144,field.log2_hashmap_size=19",
     }.items():
         config = changed(RunConfig(), changes if not args.tiny else "optim.target_samples=512")
-        found[name] = list(bench_ops(config, device, Budget(0.3)))
+        config, _ = resolve_preset(config, unbounded=False, opaque=False)
+        found[name] = list(bench_ops(config, device, TimeBudget(0.3)))
         bars = {row["op"]: row["share_of_copy"] for row in found[name]}
         chart = args.out / f"ops_{name.partition(' ')[0]}.png"
         bar_chart(chart, f"share of the copy bandwidth, {name}", bars)
@@ -131,21 +133,21 @@ def determinism(args: argparse.Namespace) -> Facts:
     return found
 
 
-def scene(args: argparse.Namespace) -> Facts:
+def runs(args: argparse.Namespace) -> Facts:
     """The scene trained in several ways, each for the same time."""
     config = RunConfig(seconds=args.seconds, device=args.device)
     config = replace(config, scene=replace(config.scene, max_test_views=args.views))
     read = open_scene(args.scene, config.scene)
     found = {}
     for name, changes in VARIANTS.items():
-        found[name] = bench_scene(read, changed(config, changes + args.more), (20, 25, 30, 33))
-        _write(args.out, "scene", found)
+        found[name] = bench_run(read, changed(config, changes + args.more), (20, 25, 30, 33))
+        _write(args.out, "run", found)
         say(f"  {name}: {found[name]['test']['psnr']:.2f} dB, {found[name]['steps']} steps")
     lines = {
         name: [[(point["seconds"], point["psnr"]) for point in facts["points"]]]
         for name, facts in found.items()
     }
-    line_chart(args.out / "scene.png", read.name, "training seconds", "test PSNR (dB)", lines)
+    line_chart(args.out / "run.png", read.name, "training seconds", "test PSNR (dB)", lines)
     return found
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-# Before torch loads its OpenMP runtime; the command line does the same (see orefield/system/threads.py).
+# Before torch loads its OpenMP runtime, as the command line does (see orefield/system/threads.py).
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import hypothesis
@@ -93,7 +93,7 @@ def real_scenes() -> Path:
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The embedded scene `shapes` at 16 x 16 pixels, six training and two test views, on disk."""
-    from orefield.scenes.shapes.procedural import write_shapes
+    from orefield.scenes.shapes import write_shapes
 
     folder = tmp_path_factory.mktemp("scenes") / "tiny"
     write_shapes(folder, 16, 6, 2)

@@ -11,8 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from orefield.config import SceneConfig
-from orefield.scenes import embedded, open_scene, procedural
+from orefield.scenes import embedded, open_scene, shapes
 from orefield.types import SceneError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,15 +25,15 @@ def small_shapes(tmp_path, monkeypatch):
 
     def write(folder, resolution=8, train_views=2, test_views=1):
         made.append(folder)
-        procedural.write_shapes(folder, resolution, train_views, test_views)
+        shapes.write_shapes(folder, resolution, train_views, test_views)
 
     monkeypatch.setattr(
-        embedded, "procedural", type("Small", (), {"write_shapes": staticmethod(write)})
+        embedded, "shapes", type("Small", (), {"write_shapes": staticmethod(write), "VERSION": 0})
     )
     return made
 
 
-def test_the_tankard_fits_in_the_package_with_its_licence():
+def test_the_tankard_fits_in_the_package_with_its_license():
     folder = embedded.folder("tankard")
     assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) <= 3_000_000
     text = (folder / "LICENSE.md").read_text()
@@ -50,7 +49,7 @@ def test_the_tankard_fits_in_the_package_with_its_licence():
 
 
 def test_the_tankard_opens_with_alpha_and_true_sizes():
-    scene = open_scene("tankard", SceneConfig())
+    scene = open_scene("tankard")
     assert scene.name == "tankard"
     assert len(scene.train) + len(scene.test) == 34
     assert len(scene.test) == 5
@@ -70,7 +69,7 @@ def test_the_tankard_has_no_white_paper_along_its_edge():
 
 def test_every_mask_of_the_tankard_covers_the_middle_of_its_picture_from_any_side():
     """Poses and pictures belong together: the point all cameras look at is wood in every view."""
-    scene = open_scene("tankard", SceneConfig())
+    scene = open_scene("tankard")
     for view in scene.train + scene.test:
         middle = torch.full((3,), 0.5)
         local = view.pose[:, :3].T @ (middle - view.pose[:, 3])
@@ -79,6 +78,7 @@ def test_every_mask_of_the_tankard_covers_the_middle_of_its_picture_from_any_sid
         assert view.image[int(y), int(x), 3] == 255, view.name
 
 
+@pytest.mark.slow
 def test_the_tool_makes_the_tankard_again(real_scenes, tmp_path, monkeypatch):
     if not (real_scenes / "mary_rose").is_dir():
         pytest.skip(f"{real_scenes}/mary_rose not found")
@@ -104,7 +104,7 @@ def test_shapes_are_made_once_and_found_again(small_shapes):
     assert embedded.folder("shapes") == first
     assert len(small_shapes) == 1
     assert first.name == "shapes"
-    scene = open_scene("shapes", SceneConfig())
+    scene = open_scene("shapes")
     assert (len(scene.train), len(scene.test), scene.split) == (2, 1, "official")
     leftovers = [path for path in first.parent.parent.iterdir() if path != first.parent]
     assert leftovers == []
@@ -116,21 +116,21 @@ def test_an_interrupted_making_leaves_no_scene_behind(small_shapes, monkeypatch)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(embedded.procedural, "write_shapes", staticmethod(interrupted))
+        patch.setattr(embedded.shapes, "write_shapes", staticmethod(interrupted))
         with pytest.raises(KeyboardInterrupt):
             embedded.folder("shapes")
     assert (embedded.folder("shapes") / "transforms_train.json").is_file()
 
 
 def test_a_scene_made_meanwhile_by_another_process_is_taken(small_shapes, monkeypatch):
-    make = embedded.procedural.write_shapes
+    make = embedded.shapes.write_shapes
 
     def slow(folder):
         make(folder)
-        target = folder.parent.parent.parent / f"shapes-{embedded._fingerprint()}"
+        target = folder.parent.parent.parent / f"shapes-{embedded.shapes.VERSION}"
         make(target / "shapes")
 
-    monkeypatch.setattr(embedded.procedural, "write_shapes", staticmethod(slow))
+    monkeypatch.setattr(embedded.shapes, "write_shapes", staticmethod(slow))
     assert (embedded.folder("shapes") / "transforms_train.json").is_file()
 
 
@@ -140,7 +140,7 @@ def test_writing_copies_the_tankard_and_makes_shapes_of_any_size(tmp_path):
     assert not compared.left_only + compared.right_only + compared.diff_files
     (tmp_path / "s").mkdir()
     embedded.write("shapes", tmp_path / "s", resolution=20, train_views=3, test_views=2)
-    scene = open_scene(tmp_path / "s", SceneConfig())
+    scene = open_scene(tmp_path / "s")
     assert (len(scene.train), len(scene.test)) == (3, 2)
     assert scene.train[0].image.shape == (20, 20, 4)
 

@@ -1,20 +1,18 @@
 """The scenes that come with the package, by name."""
 
-import hashlib
 import os
 import shutil
 import tempfile
 from importlib.resources import files
 from pathlib import Path
 
-from orefield.scenes.shapes import procedural
+from orefield.scenes import shapes
 from orefield.types import SceneError
 
 SCENES = {
     "shapes": "computed: textured, thin and glossy things; exact poses, alpha and depth",
     "tankard": "photographs: a wooden tankard from the Mary Rose, cut out, 216 x 216 (CC BY 4.0)",
 }
-SOURCES = ("procedural", "geometry", "light", "objects", "surface", "thin")
 
 
 def names() -> dict[str, str]:
@@ -31,7 +29,7 @@ def folder(name: str) -> Path:
     _check(name)
     if name == "tankard":
         return Path(str(files("orefield"))) / "data" / "tankard"
-    cached = _cache() / f"shapes-{_fingerprint()}" / "shapes"
+    cached = _cache() / f"shapes-{shapes.VERSION}" / "shapes"
     if not cached.is_dir():
         _make_whole(cached.parent)
     return cached
@@ -40,9 +38,9 @@ def folder(name: str) -> Path:
 def write(
     name: str,
     destination: Path,
-    resolution: int = procedural.RESOLUTION,
-    train_views: int = procedural.TRAIN_VIEWS,
-    test_views: int = procedural.TEST_VIEWS,
+    resolution: int = shapes.RESOLUTION,
+    train_views: int = shapes.TRAIN_VIEWS,
+    test_views: int = shapes.TEST_VIEWS,
 ) -> None:
     """Put an embedded scene into a new or empty folder.
 
@@ -53,10 +51,10 @@ def write(
     if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
         raise SceneError(f"{destination}: expected a new or empty folder for the scene {name}")
     if name == "shapes":
-        procedural.write_shapes(destination, resolution, train_views, test_views)
+        shapes.write_shapes(destination, resolution, train_views, test_views)
         return
     asked = (resolution, train_views, test_views)
-    if asked != (procedural.RESOLUTION, procedural.TRAIN_VIEWS, procedural.TEST_VIEWS):
+    if asked != (shapes.RESOLUTION, shapes.TRAIN_VIEWS, shapes.TEST_VIEWS):
         raise SceneError(
             f"{name}: is made of photographs; resolution and number of views are for shapes alone"
         )
@@ -73,21 +71,12 @@ def _cache() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "orefield"
 
 
-def _fingerprint() -> str:
-    """Changes with the code that makes the scene, defaults included: no stale scene is used."""
-    code = [
-        Path(str(files("orefield.scenes.shapes") / f"{source}.py")).read_bytes()
-        for source in SOURCES
-    ]
-    return hashlib.sha256(b"\0".join(code)).hexdigest()[:12]
-
-
 def _make_whole(target: Path) -> None:
     """Make the scene under a temporary name first: under its own name it is always complete."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as draft:
         whole = Path(draft) / "whole"
-        procedural.write_shapes(whole / "shapes")
+        shapes.write_shapes(whole / "shapes")
         try:
             whole.rename(target)
         except OSError:
