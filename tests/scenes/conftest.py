@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from reading import quaternion
 
 from orefield.scenes.dataparsers.blender import write_blender
+from reading import quaternion
 
 ANGLE = 0.7
 
@@ -111,9 +111,9 @@ class Sparse:
         (folder / "images.bin").write_bytes(images)
         points = struct.pack("<Q", len(self.points))
         for i, point in enumerate(self.points):
-            seen_by = 2 + i % 3
-            points += struct.pack("<Q3d3BdQ", i, *point, 9, 9, 9, 0.5, seen_by)
-            points += struct.pack("<2I", 1, 0) * seen_by
+            track_length = 2 + i % 3
+            points += struct.pack("<Q3d3BdQ", i, *point, 9, 9, 9, 0.5, track_length)
+            points += struct.pack("<2I", 1, 0) * track_length
         (folder / "points3D.bin").write_bytes(points)
 
     def _text(self, folder: Path) -> None:

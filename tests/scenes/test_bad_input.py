@@ -47,10 +47,10 @@ def test_no_known_format(tmp_path):
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        (b"{", "not valid JSON"),
-        (b"\xff\xfe\x00", "not valid JSON"),
-        (b"[" * 100_000, "not valid JSON"),
-        (b"[1, 2]", "expected a JSON object, got [1, 2]"),
+        (b"{", "not readable as JSON"),
+        (b"\xff\xfe\x00", "not readable as JSON"),
+        (b"[" * 100_000, "not readable as JSON"),
+        (b"[1, 2]", "expected a JSON object, got list"),
         (b"{}", "frames is missing; expected a list"),
         (b'{"frames": []}', "frames must be a list with one entry per image, got []"),
         (b'{"frames": [1]}', "frames must be a list of objects"),
@@ -229,7 +229,7 @@ def test_cameras_with_nothing_in_common(transforms, edit):
             frame["transform_matrix"] = [[1, 0, 0, i], [0, 1, 0, i * i], [0, 0, 1, 0], [0, 0, 0, 1]]
 
     edit(transforms / "transforms.json", parallel)
-    assert "training cameras look at no common place" in refusal(transforms)
+    assert "training cameras look at no common point" in refusal(transforms)
 
 
 BAD_LLFF = [

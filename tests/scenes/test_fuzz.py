@@ -1,4 +1,4 @@
-"""Damaged scenes of every format end in a scene or in one SceneError that names a file of theirs.
+"""Damaged scenes of every format end in a scene or in a SceneError that names one of their files.
 
 Never in another exception, in an allocation out of proportion, or in a read outside the folder.
 """
@@ -23,20 +23,20 @@ from orefield.scenes import open_scene
 from orefield.types import SceneError
 
 OPENED: list[str] | None = None
-ROOM = 2**31
-"""Bytes of address space a reader may take: its threads reserve most of them."""
+SPARE_BYTES = 2**31
+"""Address space that a parser may take; its threads reserve most of it."""
 
 
-def note_opened(event, arguments):
+def record_opened(event, arguments):
     if OPENED is not None and event == "open":
         OPENED.append(str(arguments[0]))
 
 
-sys.addaudithook(note_opened)  # cannot be taken back: costs one comparison per event from here on
+sys.addaudithook(record_opened)  # cannot be taken back: costs one comparison per event from here on
 
 
 @contextmanager
-def little_room():
+def little_memory():
     """An allocation out of proportion fails, where the system can be told so."""
     if sys.platform != "linux":
         yield
@@ -45,7 +45,7 @@ def little_room():
 
     before = resource.getrlimit(resource.RLIMIT_AS)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + ROOM, before[1]))
+    resource.setrlimit(resource.RLIMIT_AS, (used + SPARE_BYTES, before[1]))
     try:
         yield
     finally:
@@ -58,7 +58,7 @@ def outcome(folder, config):
     OPENED = opened = []
     message = ""
     try:
-        with warnings.catch_warnings(), little_room():
+        with warnings.catch_warnings(), little_memory():
             warnings.simplefilter("ignore")
             open_scene(folder, config)
     except SceneError as error:
@@ -81,11 +81,11 @@ EXTREME_WORDS = [
 def damage(draw):
     """A way to damage bytes: cut, flip a bit, put an extreme number somewhere, repeat or remove."""
     kind = draw(st.sampled_from(["cut", "flip", "word", "word", "word", "repeat", "remove"]))
-    place, length = draw(st.floats(0, 1)), draw(st.integers(1, 40))
+    position, length = draw(st.floats(0, 1)), draw(st.integers(1, 40))
     bit, word = draw(st.integers(0, 7)), draw(st.sampled_from(EXTREME_WORDS))
 
     def apply(data):
-        at = min(int(place * len(data)), max(len(data) - 1, 0))
+        at = min(int(position * len(data)), max(len(data) - 1, 0))
         if kind == "cut":
             return data[:at]
         if kind == "flip":
@@ -109,6 +109,11 @@ FILES = {
     "dtu": ["cameras_sphere.npz"],
 }
 CASES = [(form, file) for form, files in FILES.items() for file in files]
+
+
+def examples(few, many):
+    """A short run, and a long one for `make test-all`."""
+    return pytest.mark.parametrize("count", [few, pytest.param(many, marks=pytest.mark.slow)])
 
 
 @pytest.fixture
@@ -138,14 +143,15 @@ def add_maps(folder: Path) -> None:
     (folder / "transforms.json").write_text(json.dumps(values))
 
 
+@examples(4, 120)
 @pytest.mark.parametrize(("form", "file"), CASES)
-def test_damaged_bytes_end_in_a_scene_or_a_scene_error(form, file, scene_folder):
+def test_damaged_bytes_end_in_a_scene_or_a_scene_error(form, file, count, scene_folder):
     config = SceneConfig(holdout=3, masks="ignore" if form == "transforms" else "alpha")
     assert outcome(scene_folder, config) == ""
     sound = (scene_folder / file).read_bytes()
     outcomes = set()
 
-    @settings(max_examples=30)
+    @settings(max_examples=count)
     @given(st.lists(damage(), min_size=1, max_size=2))
     @example([lambda data: b""])
     @example([lambda data: data[:8]])
@@ -181,13 +187,14 @@ FIELDS = [
 MODELS = st.sampled_from(["OPENCV_FISHEYE", "EQUIRECTANGULAR", "PINHOLE", "OPENCV"])
 
 
+@examples(12, 300)
 @pytest.mark.parametrize("form", ["transforms", "blender"])
-def test_junk_in_any_field_ends_in_a_scene_or_a_scene_error(form, scene_folder):
+def test_junk_in_any_field_ends_in_a_scene_or_a_scene_error(form, count, scene_folder):
     file = scene_folder / ("transforms.json" if form == "transforms" else "transforms_train.json")
     sound = json.loads(file.read_text())
     outcomes = set()
 
-    @settings(max_examples=80)
+    @settings(max_examples=count)
     @given(st.data())
     def law(data):
         values = copy.deepcopy(sound)
@@ -195,9 +202,9 @@ def test_junk_in_any_field_ends_in_a_scene_or_a_scene_error(form, scene_folder):
         row = frame["transform_matrix"][data.draw(st.integers(0, 3))]
         if data.draw(st.booleans()):
             values["camera_model"] = data.draw(MODELS)
-        place = data.draw(st.sampled_from([values, frame, row]))
-        names = range(4) if isinstance(place, list) else [*FIELDS, *FIELDS[:3] * 3]
-        place[data.draw(st.sampled_from(names))] = data.draw(JUNK)
+        target = data.draw(st.sampled_from([values, frame, row]))
+        names = range(4) if isinstance(target, list) else [*FIELDS, *FIELDS[:3] * 3]
+        target[data.draw(st.sampled_from(names))] = data.draw(JUNK)
         file.write_text(json.dumps(values))
         outcomes.add(outcome(scene_folder, SceneConfig(holdout=3)) == "")
 

@@ -1,4 +1,4 @@
-"""Pixels that masks ignore count nowhere: neither in what is drawn nor in the scores."""
+"""Pixels that masks ignore count nowhere: neither in training batches nor in the scores."""
 
 from dataclasses import replace
 
@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from reading import PLAIN
 
 from orefield.cameras import Camera
 from orefield.config import RunConfig, SceneConfig
-from orefield.evaluation.views import PixelProbe, protocol, score_view, truth_over
 from orefield.evaluation.metrics import psnr, ssim
+from orefield.evaluation.probe import PixelProbe
+from orefield.evaluation.protocol import protocol
+from orefield.evaluation.views import photograph_over, score_view
 from orefield.scenes import View, open_scene
 from orefield.types import SceneError
+from reading import PLAIN
 
 IGNORE = SceneConfig(holdout=3, masks="ignore")
 
@@ -26,14 +28,19 @@ def view():
     return View("x", Camera(30, 24, 30.0, 30.0, 15.0, 12.0), torch.eye(4)[:3], image)
 
 
+def on_white(view):
+    """The photograph over a white background."""
+    return photograph_over(view.image.float() / 255, 1.0)
+
+
 def scores(view, render):
-    score = score_view(view, render, truth_over(view, 1.0))
+    score = score_view(view, render, on_white(view))
     return score.psnr, score.ssim
 
 
 def test_a_mask_that_ignores_nothing_changes_no_score(view):
     render = torch.rand((24, 30, 3), generator=torch.Generator().manual_seed(1))
-    truth = truth_over(view, 1.0)
+    truth = on_white(view)
     valid = torch.ones((24, 30), dtype=torch.bool)
     expected = pytest.approx((psnr(render, truth), ssim(render, truth)))
     assert scores(view, render) == expected
@@ -44,7 +51,7 @@ def test_what_is_rendered_where_pixels_are_ignored_does_not_matter(view):
     valid = torch.ones((24, 30), dtype=torch.bool)
     valid[:, 12:] = False
     masked = replace(view, valid=valid)
-    truth = truth_over(view, 1.0)
+    truth = on_white(view)
     noise = torch.rand((24, 30, 3), generator=torch.Generator().manual_seed(1))
     one = torch.where(valid[..., None], 0.9 * truth, noise)
     other = torch.where(valid[..., None], 0.9 * truth, 1 - noise)
@@ -74,12 +81,12 @@ def test_the_probe_and_the_protocol_leave_them_out(masked):
     assert "ignored_by_masks" not in protocol(whole, RunConfig())
     assert protocol(scene, RunConfig())["ignored_by_masks"] == 0.5
     probe = PixelProbe(scene, 1.0, 500)
-    right = torch.cat([truth_over(view, 1.0)[:, 6:].reshape(-1, 3) for view in scene.test])
+    right = torch.cat([on_white(view)[:, 6:].reshape(-1, 3) for view in scene.test])
     assert (torch.cdist(probe.truth, right).amin(1) < 1e-3).all()
 
 
 def test_ignored_pixels_do_not_make_an_object(masked):
-    """Masks as alpha cut the subject out; ignored people leave a place a place."""
+    """Masks as alpha cut the subject out; masks that ignore people leave the scene unbounded."""
     for path in (masked / "images").iterdir():
         with Image.open(path) as image:
             image.convert("RGB").save(path)

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
-from orefield.scenes.images import image_size, read_image
+from orefield.scenes.image_files import image_size
+from orefield.scenes.images import read_image
 from orefield.types import SceneError
 
 COLORS = np.random.default_rng(0).integers(0, 256, (6, 8, 4), dtype=np.uint8)
@@ -52,7 +53,7 @@ def test_photographs_are_turned_upright(tmp_path, ending):
     lying = np.zeros((8, 16, 3), np.uint8)
     lying[:, :8] = 255  # EXIF orientation 6: turn clockwise by a quarter, so this side goes up
     exif = Image.Exif()
-    exif[0x0112] = 6
+    exif[ExifTags.Base.Orientation] = 6
     path = saved(tmp_path / f"x.{ending}", lying, exif=exif)
     assert image_size(path) == (8, 16)
     image = read_image(path)

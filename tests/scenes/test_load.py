@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from reading import PLAIN, assert_same
 
 from orefield.cameras import project
 from orefield.config import SceneConfig
 from orefield.scenes import PixelSampler, SceneWarning, describe, open_scene
 from orefield.scenes.dataparsers.blender import write_blender
 from orefield.types import SceneError
+from reading import PLAIN, assert_same
 
 
 def test_a_blender_scene_reads_back(blender, capture):
-    scene = open_scene(blender, SceneConfig())
+    scene = open_scene(blender)
     assert_same(scene, scene.train, capture, list(range(6)))
     assert_same(scene, scene.test, capture, [6, 7, 8])
     assert (scene.name, scene.split) == ("toy", "official")
@@ -40,12 +40,12 @@ def test_a_json_file_opens_as_its_folder_does(blender, transforms):
     assert open_scene(transforms / "transforms.json", PLAIN).split == "every 3rd image"
 
 
-def test_the_format_can_be_chosen_and_llff_comes_before_colmap(llff, sparse):
+def test_the_format_can_be_chosen_and_llff_comes_before_colmap(llff, sparse, capture):
+    sparse.camera = (1, "PINHOLE", (20.0, 20.0, 6.0, 5.0))
     sparse.write(llff / "sparse/0", binary=True)
-    assert open_scene(llff, PLAIN).points is None
+    assert open_scene(llff, PLAIN).train[0].camera.fx == pytest.approx(capture.focal)
     chosen = open_scene(llff, replace(PLAIN, format="colmap"))
-    assert chosen.points is not None
-    assert len(chosen.train) == 6
+    assert [view.camera.fx for view in chosen.train] == [20.0] * 6
     with pytest.raises(SceneError, match=r"no scene in format dtu .* looked for cameras_sphere"):
         open_scene(llff, replace(PLAIN, format="dtu"))
 
@@ -62,15 +62,15 @@ def test_without_test_views_validation_views_or_held_out_ones_stand_in(blender):
 
 def test_axes_follow_the_opengl_formula(blender, capture):
     """A world point lands where the textbook OpenGL camera puts it."""
-    scene = open_scene(blender, SceneConfig())
+    scene = open_scene(blender)
     point = torch.tensor([1.3, 1.8, 3.4, 1.0], dtype=torch.float64)
     inverse = torch.linalg.inv(scene.to_world.double())
     for view, pose in zip(scene.train, capture.poses, strict=False):
         x, y, z = (torch.linalg.inv(pose) @ point)[:3].tolist()
         expected = [6 + capture.focal * x / -z, 5 - capture.focal * y / -z]
         rotation, center = view.pose[:, :3].double(), view.pose[:, 3].double()
-        seen = rotation.T @ ((inverse @ point)[:3] - center)
-        got = project(view.camera, seen[None])[0].tolist()
+        local = rotation.T @ ((inverse @ point)[:3] - center)
+        got = project(view.camera, local[None])[0].tolist()
         assert got == pytest.approx(expected, abs=1e-4)
 
 
@@ -147,7 +147,7 @@ def test_the_size_of_llff_images_decides_the_scale(llff, capture):
 
 
 def test_downscaling_keeps_every_pixel_where_it_was(blender):
-    large = open_scene(blender, SceneConfig())
+    large = open_scene(blender)
     small = open_scene(blender, SceneConfig(downscale=2))
     assert torch.equal(small.to_world, large.to_world)
     assert torch.equal(small.train[2].pose, large.train[2].pose)
@@ -166,7 +166,7 @@ def test_at_most_some_test_views_are_used_evenly_spaced(tmp_path, capture):
 
 
 def test_the_box_can_be_enlarged_about_its_center(blender):
-    once = open_scene(blender, SceneConfig())
+    once = open_scene(blender)
     twice = open_scene(blender, SceneConfig(box_scale=2.0))
     middle = torch.tensor([0.5, 0.5, 0.5, 1.0])
     torch.testing.assert_close(twice.to_world @ middle, once.to_world @ middle)
@@ -177,7 +177,7 @@ def test_the_box_can_be_enlarged_about_its_center(blender):
 
 
 def test_a_scene_describes_itself_in_units_of_its_files(blender):
-    scene = open_scene(blender, SceneConfig())
+    scene = open_scene(blender)
     first, second = describe(scene).splitlines()
     assert first == "toy: 6 training and 3 test views (official), 12 x 10 pixels"
     assert "center (1, 2, 3)" in second

@@ -1,4 +1,4 @@
-"""How much memory photographs take is known before they are read."""
+"""The memory that photographs take is checked before they are read."""
 
 import warnings
 from pathlib import Path
@@ -8,43 +8,43 @@ import torch
 
 from orefield.cameras import Camera
 from orefield.config import SceneConfig
-from orefield.system.memory import CONTROL_GROUPS, available_bytes
 from orefield.scenes import SceneWarning, memory, open_scene
-from orefield.scenes.memory import check_memory
 from orefield.scenes.dataparsers.parsed_scene import Frame
+from orefield.scenes.memory import check_memory
+from orefield.system.memory import CONTROL_GROUPS, available_bytes
 from orefield.types import SceneError
 
 HUGE = Camera(20_000, 10_000, 1e4, 1e4, 1e4, 5e3)  # 0.75 GiB as RGBA
 
 
-def shots(count):
+def frames(count):
     pose = torch.eye(4, dtype=torch.float64)[:3]
     return [Frame(f"{i}", Path(f"scene/{i}.png"), None, HUGE, pose) for i in range(count)]
 
 
-def test_it_is_said_once_when_it_is_much_and_refused_when_it_is_too_much(monkeypatch):
+def test_much_memory_brings_one_warning_and_too_much_is_refused(monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: 3 * 2**30)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        check_memory(shots(1), 1, False)
-        check_memory(shots(5), 2, False)
+        check_memory(frames(1), 1, False)
+        check_memory(frames(5), 2, False)
     with pytest.warns(SceneWarning, match=r"scene: 2 images take 1\.5 GiB of memory") as caught:
-        check_memory(shots(2), 1, False)
+        check_memory(frames(2), 1, False)
     assert len(caught) == 1
     with pytest.raises(
         SceneError, match=r"take 3\.7 GiB of memory, and 3\.0 GiB are free"
     ) as error:
-        check_memory(shots(5), 1, False)
+        check_memory(frames(5), 1, False)
     assert all(flag in str(error.value) for flag in ("--scene.downscale", "--scene.max-images"))
     monkeypatch.setattr(memory, "available_bytes", lambda: None)
     with pytest.warns(SceneWarning, match=r"3\.7 GiB"):
-        check_memory(shots(5), 1, False)
+        check_memory(frames(5), 1, False)
 
 
 def test_nothing_is_read_that_does_not_fit(blender, monkeypatch):
-    monkeypatch.setattr(memory, "WORTH_SAYING", 100)
+    monkeypatch.setattr(memory, "WARN_ABOVE", 100)
     monkeypatch.setattr(memory, "available_bytes", lambda: 1000)
-    monkeypatch.setattr("orefield.scenes.load.read_photographs", None)
+    monkeypatch.setattr("orefield.scenes.load.read_frames", None)
     with pytest.raises(SceneError, match=r"--scene\.max-images"):
         open_scene(blender, SceneConfig())
 

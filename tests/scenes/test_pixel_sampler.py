@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from orefield.cameras import Camera, panorama, view_rays
-from orefield.scenes import PixelSampler, View, pixels
+from orefield.scenes import PixelSampler, View, pixel_sampler
 
 FOX = (0.0578421, -0.0805099, -0.000980296, 0.00015575)
 
@@ -46,34 +46,34 @@ CAPTURES = {
 
 @pytest.mark.parametrize("capture", CAPTURES)
 @pytest.mark.parametrize("table", [True, False])
-def test_a_drawn_ray_and_its_color_belong_to_the_same_pixel(capture, table, monkeypatch):
+def test_a_sampled_ray_and_its_color_belong_to_the_same_pixel(capture, table, monkeypatch):
     if not table:
-        monkeypatch.setattr(pixels, "TABLE_BYTES", 0)
+        monkeypatch.setattr(pixel_sampler, "TABLE_BYTES", 0)
     made = views(CAPTURES[capture])
     rays, rgba, *_ = PixelSampler(made).sample(3000, torch.Generator().manual_seed(1))
     rgba = (rgba * 255).round().long()
     for i, view in enumerate(made):
-        drawn = rgba[:, 0] == i
-        pixel = rgba[drawn, 2] * view.camera.width + rgba[drawn, 1]
+        chosen = rgba[:, 0] == i
+        pixel = rgba[chosen, 2] * view.camera.width + rgba[chosen, 1]
         assert len(pixel.unique()) == view.camera.width * view.camera.height  # none is left out
         expected = view_rays(view.camera, view.pose)
         torch.testing.assert_close(
-            rays.directions[drawn], expected.directions[pixel], atol=3e-6, rtol=0
+            rays.directions[chosen], expected.directions[pixel], atol=3e-6, rtol=0
         )
-        torch.testing.assert_close(rays.origins[drawn], expected.origins[pixel])
-        assert (rgba[drawn, 3] == 7 * i).all()
+        torch.testing.assert_close(rays.origins[chosen], expected.origins[pixel])
+        assert (rgba[chosen, 3] == 7 * i).all()
     assert rays.directions.is_contiguous()
     assert rays.origins.is_contiguous()
 
 
-def test_ignored_pixels_are_never_drawn_and_all_others_are():
+def test_ignored_pixels_are_never_sampled_and_all_others_are():
     made = views(CAPTURES["lenses"])
     valid = torch.zeros((11, 5), dtype=torch.bool)
     valid[2:4, 1] = True
     made[0] = replace(made[0], valid=valid)
-    bank = PixelSampler(made)
-    assert len(bank) == 2 + 63 + 63
-    rays, rgba, *_ = bank.sample(4000, torch.Generator().manual_seed(1))
+    sampler = PixelSampler(made)
+    assert len(sampler) == 2 + 63 + 63
+    rays, rgba, *_ = sampler.sample(4000, torch.Generator().manual_seed(1))
     rgba = (rgba * 255).round().long()
     first = rgba[:, 0] == 0
     assert set(map(tuple, rgba[first, 1:3].tolist())) == {(1, 2), (1, 3)}
@@ -84,11 +84,11 @@ def test_ignored_pixels_are_never_drawn_and_all_others_are():
         PixelSampler([replace(made[0], valid=torch.zeros_like(valid))])
 
 
-def test_every_pixel_is_drawn_equally_often():
-    bank = PixelSampler(views(CAPTURES["sizes"]))
+def test_every_pixel_is_sampled_equally_often():
+    sampler = PixelSampler(views(CAPTURES["sizes"]))
     total, draws = 9 * 7 + 5 * 11 + 9 * 7, 200_000
-    assert len(bank) == total
-    _, rgba, *_ = bank.sample(draws, torch.Generator().manual_seed(2))
+    assert len(sampler) == total
+    _, rgba, *_ = sampler.sample(draws, torch.Generator().manual_seed(2))
     key = ((rgba[:, :3] * 255).round().long() * torch.tensor([10_000, 100, 1])).sum(1)
     counts = key.unique(return_counts=True)[1].double()
     expected = draws / total
@@ -97,10 +97,10 @@ def test_every_pixel_is_drawn_equally_often():
     assert abs(chi_squared - (total - 1)) < 4 * (2 * (total - 1)) ** 0.5
 
 
-def test_a_generator_repeats_its_draws():
-    bank = PixelSampler(views(CAPTURES["a lens"]))
+def test_a_generator_repeats_its_samples():
+    sampler = PixelSampler(views(CAPTURES["a lens"]))
     (one, red, *_), (two, blue, *_) = (
-        bank.sample(50, torch.Generator().manual_seed(3)) for _ in range(2)
+        sampler.sample(50, torch.Generator().manual_seed(3)) for _ in range(2)
     )
     assert torch.equal(one.directions, two.directions)
     assert torch.equal(red, blue)
@@ -115,14 +115,14 @@ def test_opaque_photographs_have_alpha_one():
 def test_images_that_lie_end_to_end_are_not_copied():
     block = torch.zeros((3, 7, 9, 4), dtype=torch.uint8)
     made = [View(str(i), STRAIGHT, torch.eye(4)[:3], block[i]) for i in range(3)]
-    bank = PixelSampler(made)
-    block[:] = 255  # seen by the bank only if it shares the memory
-    assert (bank.sample(50, torch.Generator().manual_seed(0))[1] == 1).all()
+    sampler = PixelSampler(made)
+    block[:] = 255  # visible to the sampler only if it shares the memory
+    assert (sampler.sample(50, torch.Generator().manual_seed(0))[1] == 1).all()
     shuffled = PixelSampler([made[1], made[0]])
     block[:] = 0
     assert (shuffled.sample(50, torch.Generator().manual_seed(0))[1] == 1).all()
 
 
-def test_a_bank_of_nothing_is_refused():
+def test_a_sampler_without_views_is_refused():
     with pytest.raises(ValueError, match="at least one view"):
         PixelSampler([])

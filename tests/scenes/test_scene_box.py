@@ -7,19 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orefield.cameras import Camera
+from orefield.scenes.dataparsers.parsed_scene import Frame
 from orefield.scenes.scene_box import (
     DEFAULT_BACKGROUND_EXTENT,
     OBJECT_MARGIN,
     common_focus,
     find_box,
 )
-from orefield.scenes.dataparsers.parsed_scene import Frame
 
 CAMERA = Camera(40, 30, 50.0, 50.0, 20.0, 15.0)
 
 
 def looking(center, forward, bounds=None):
-    """A shot from `center` along `forward`, upright."""
+    """A frame taken from `center` along `forward`, upright."""
     forward = torch.tensor(forward, dtype=torch.float64)
     forward /= forward.norm()
     right = torch.linalg.cross(forward, torch.tensor([0.1, 0.2, 1.0], dtype=torch.float64))
@@ -46,15 +46,15 @@ POINT = st.tuples(*[st.floats(-10, 10)] * 3)
 
 @given(POINT, st.floats(0.1, 100))
 def test_cameras_that_look_at_a_point_have_it_as_their_focus(focus, radius):
-    shots = ring(focus, radius)
-    box = find_box(shots, opaque=False)
+    frames = ring(focus, radius)
+    box = find_box(frames, opaque=False)
     expected = torch.tensor(focus, dtype=torch.float64)
     torch.testing.assert_close(box.center, expected, atol=1e-9 * radius + 1e-12, rtol=1e-9)
-    away = [float((shot.pose[:, 3] - expected).norm()) for shot in shots]
-    # The picture's longer side.
+    away = [float((frame.pose[:, 3] - expected).norm()) for frame in frames]
+    # The longer side of the image.
     assert box.half == pytest.approx(OBJECT_MARGIN * max(away) * 20 / 50)
     assert box.near == pytest.approx(0.2 * min(away))
-    assert find_box(shots, opaque=True).half == pytest.approx(max(away))
+    assert find_box(frames, opaque=True).half == pytest.approx(max(away))
 
 
 def test_the_focus_has_the_least_squared_distance_to_the_axes():
@@ -67,32 +67,32 @@ def test_the_focus_has_the_least_squared_distance_to_the_axes():
         away = point - positions
         return (away - (away * axes).sum(1, keepdim=True) * axes).square().sum()
 
-    focus = common_focus(positions, axes)
+    turns = torch.zeros((6, 3, 2), dtype=torch.float64)  # only axes and positions count
+    focus = common_focus(torch.cat((turns, axes[..., None], positions[..., None]), dim=2))
     for step in 1e-3 * torch.eye(3, dtype=torch.float64):
         assert cost(focus) < min(cost(focus + step), cost(focus - step))
 
 
 def test_parallel_and_outward_cameras_have_no_focus():
-    shots = [looking((x, x * x, 0), (0, 0, 1)) for x in range(4)]
+    frames = [looking((x, x * x, 0), (0, 0, 1)) for x in range(4)]
     outward = [looking(step, step) for step in [(1, 0, 0), (0, 1, 0), (-1, 0, 0), (0, -1, 0.1)]]
-    for cameras in (shots, outward):
-        poses = torch.stack([shot.pose for shot in cameras])
-        assert common_focus(poses[:, :, 3], poses[:, :, 2]) is None
+    for cameras in (frames, outward):
+        assert common_focus(torch.stack([frame.pose for frame in cameras])) is None
 
 
-def test_forward_facing_cameras_are_boxed_by_what_they_see_between_their_bounds():
-    shots = [looking((x, 0.3 * x, 0), (0.02 * x, 0, 1), (2.0 + x, 30.0 + x)) for x in range(4)]
-    box = find_box(shots, opaque=True)
+def test_the_box_of_forward_facing_cameras_holds_their_frusta_between_their_bounds():
+    frames = [looking((x, 0.3 * x, 0), (0.02 * x, 0, 1), (2.0 + x, 30.0 + x)) for x in range(4)]
+    box = find_box(frames, opaque=True)
     assert box.near == pytest.approx(0.9 * 2.0)
     generator = torch.Generator().manual_seed(0)
     reach = torch.zeros(3, dtype=torch.float64)
-    for shot in shots:
-        near, far = shot.bounds
+    for frame in frames:
+        near, far = frame.bounds
         depth = near + (far - near) * torch.rand((5000, 1), generator=generator).double()
         plane = (torch.rand((5000, 2), generator=generator).double() - 0.5) * torch.tensor(
             [0.8, 0.6]
         )
-        points = torch.cat((plane * depth, depth), dim=1) @ shot.pose[:, :3].T + shot.pose[:, 3]
+        points = torch.cat((plane * depth, depth), dim=1) @ frame.pose[:, :3].T + frame.pose[:, 3]
         offset = (points - box.center).abs()
         assert (offset <= box.half * (1 + 1e-9)).all()
         reach = torch.maximum(reach, offset.max(0).values)
@@ -122,34 +122,34 @@ def scattered(radius, n=2000):
     return outward * radius * torch.rand((n, 1), generator=generator, dtype=torch.float64)
 
 
-def test_a_place_has_surroundings_and_its_box_is_round_the_cameras():
-    shots = ring((0.0, 0.0, 0.0), 2.0)
-    away = max(float(shot.pose[:, 3].norm()) for shot in shots)
-    box = find_box(shots, opaque=True)
+def test_an_unbounded_scene_has_a_background_and_its_box_is_round_the_cameras():
+    frames = ring((0.0, 0.0, 0.0), 2.0)
+    away = max(float(frame.pose[:, 3].norm()) for frame in frames)
+    box = find_box(frames, opaque=True)
     assert (box.half, box.background_extent) == (pytest.approx(away), DEFAULT_BACKGROUND_EXTENT)
-    around = find_box(shots, True, scattered(9.0))
+    around = find_box(frames, True, scattered(9.0))
     assert around.half == pytest.approx(away)
     # 99 % of the points lie within 9 along each axis, and the box reaches 2.2.
     assert around.background_extent == 4
 
 
-def test_files_say_how_far_surroundings_reach():
-    shots = ring((0.0, 0.0, 0.0), 2.0)
-    assert find_box(shots, opaque=True, reach=1.0).background_extent == 1
-    assert find_box(shots, opaque=True, reach=10.0).background_extent == 8
-    assert find_box(shots, opaque=True, reach=1e6).background_extent == 128
+def test_files_say_how_far_the_background_reaches():
+    frames = ring((0.0, 0.0, 0.0), 2.0)
+    assert find_box(frames, opaque=True, half_extent=1.0).background_extent == 1
+    assert find_box(frames, opaque=True, half_extent=10.0).background_extent == 8
+    assert find_box(frames, opaque=True, half_extent=1e6).background_extent == 128
 
 
-def test_an_extent_that_is_asked_for_is_taken():
-    shots = ring((0.0, 0.0, 0.0), 2.0)
-    assert find_box(shots, opaque=True, background_extent=32).background_extent == 32
-    assert find_box(shots, opaque=False, background_extent=2).background_extent == 2
-    boxed = find_box(shots, True, scattered(6.0), background_extent=1)
+def test_a_background_extent_that_is_asked_for_is_taken():
+    frames = ring((0.0, 0.0, 0.0), 2.0)
+    assert find_box(frames, opaque=True, background_extent=32).background_extent == 32
+    assert find_box(frames, opaque=False, background_extent=2).background_extent == 2
+    boxed = find_box(frames, True, scattered(6.0), background_extent=1)
     assert boxed.background_extent == 1
-    assert boxed.half > find_box(shots, True, scattered(6.0)).half
+    assert boxed.half > find_box(frames, True, scattered(6.0)).half
 
 
-def test_objects_and_bounded_views_have_no_surroundings():
+def test_objects_and_bounded_views_have_no_background():
     assert find_box(ring((0.0, 0.0, 0.0), 2.0), opaque=False).background_extent == 1
     ball = torch.zeros(3, dtype=torch.float64), 1.0
     assert find_box(ring((0.0, 0.0, 0.0), 2.0), True, ball=ball).background_extent == 1

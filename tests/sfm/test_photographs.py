@@ -11,26 +11,6 @@ from orefield.sfm.photographs import (
     natural_key,
 )
 
-ORIENTATION, EXIF, GPS = 0x0112, 0x8769, 0x8825
-
-
-def exif(orientation=1, **fields) -> Image.Exif:
-    """EXIF with a position in it, and what is asked for by tag name."""
-    tags = Image.Exif()
-    tags[ORIENTATION] = orientation
-    tags.get_ifd(EXIF).update({ExifTags.Base[name]: value for name, value in fields.items()})
-    tags.get_ifd(GPS).update({1: "N", 2: (61.0, 30.0, 0.0), 3: "E", 4: (23.0, 45.0, 0.0)})
-    return tags
-
-
-def finish(work):
-    """A generator's result."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as stop:
-            return stop.value
-
 
 def pixels(path):
     with Image.open(path) as image:
@@ -52,7 +32,7 @@ def half_red():
     return Image.fromarray(red)
 
 
-# Where the red half lies once the stored picture is turned as the tag says.
+# Where the red half lies once the stored image is turned as the tag says.
 @pytest.mark.parametrize(
     ("orientation", "size", "red"),
     [
@@ -64,23 +44,25 @@ def half_red():
 )
 @pytest.mark.parametrize("ending", [".jpg", ".png", ".webp"])
 def test_pixels_are_turned_upright_and_no_exif_is_written(
-    tmp_path, out, half_red, orientation, size, red, ending
+    tmp_path, out, half_red, exif, finish, orientation, size, red, ending
 ):
-    source = tmp_path / f"shot{ending}"
+    source = tmp_path / f"photo{ending}"
     half_red.save(source, exif=exif(orientation), quality=95)
     with Image.open(source) as photograph:
-        assert photograph.getexif().get_ifd(GPS)  # it knows where it was taken
-    (picture,) = finish(import_photographs([source], out, 0, 1))
-    with Image.open(out / picture.name) as written:
-        assert written.size == (picture.width, picture.height) == size
+        assert photograph.getexif().get_ifd(ExifTags.IFD.GPSInfo)  # it knows where it was taken
+    (photo,) = finish(import_photographs([source], out, 0, 1))
+    with Image.open(out / photo.name) as written:
+        assert written.size == (photo.width, photo.height) == size
         assert (np.asarray(written)[red][..., 0] > 200).all()
         assert not written.getexif()
-    assert b"Exif" not in (out / picture.name).read_bytes()
+    assert b"Exif" not in (out / photo.name).read_bytes()
 
 
-def test_large_photographs_are_made_smaller_and_small_ones_left_alone(tmp_path, out, half_red):
+def test_large_photographs_are_made_smaller_and_small_ones_left_alone(
+    tmp_path, out, half_red, finish
+):
     paths = [tmp_path / "large.png", tmp_path / "small.png"]
-    half_red.resize((2400, 1600)).save(paths[0])
+    half_red.resize((480, 320)).save(paths[0])
     half_red.save(paths[1])
     large, small = finish(import_photographs(paths, out, 240, 2))
     assert (large.width, large.height) == (240, 160)
@@ -88,11 +70,11 @@ def test_large_photographs_are_made_smaller_and_small_ones_left_alone(tmp_path, 
     np.testing.assert_array_equal(pixels(out / "small.png"), half_red)
 
 
-def test_transparency_is_kept(tmp_path, out, half_red):
+def test_transparency_is_kept(tmp_path, out, half_red, finish):
     half_red.putalpha(Image.linear_gradient("L").resize((24, 16)))
     half_red.save(tmp_path / "cut.webp", lossless=True, exact=True)
-    (picture,) = finish(import_photographs([tmp_path / "cut.webp"], out, 0, 1))
-    assert picture.name == "cut.png"
+    (photo,) = finish(import_photographs([tmp_path / "cut.webp"], out, 0, 1))
+    assert photo.name == "cut.png"
     np.testing.assert_array_equal(pixels(out / "cut.png"), half_red)
 
 
@@ -113,16 +95,32 @@ def test_transparency_is_kept(tmp_path, out, half_red):
         ),
         ({}, None),
         ({"FocalLengthIn35mmFilm": 0}, None),
+        ({"FocalLengthIn35mmFilm": 2}, None),
+        ({"FocalLengthIn35mmFilm": 60_000}, None),
         ({"FocalLength": 50.0}, None),
+        (
+            {"FocalLength": 50.0, "FocalPlaneXResolution": 1e3, "FocalPlaneResolutionUnit": "cm"},
+            None,
+        ),
     ],
 )
-def test_focal_length_comes_from_exif_in_diagonals(tmp_path, half_red, fields, expected):
-    half_red.save(tmp_path / "shot.jpg", exif=exif(**fields))
-    focal = focal_in_diagonals(tmp_path / "shot.jpg")
+@pytest.mark.parametrize("ending", [".jpg", ".webp"])
+def test_focal_length_comes_from_exif_in_diagonals(
+    tmp_path, half_red, exif, fields, expected, ending
+):
+    file = tmp_path / f"photo{ending}"
+    half_red.save(file, exif=exif(**fields))
+    focal = focal_in_diagonals(file)
     assert focal == (expected if expected is None else pytest.approx(expected, rel=1e-3))
 
 
-def test_a_file_that_is_no_image_is_named(tmp_path, out):
+def test_a_photograph_without_exif_has_no_focal_length(tmp_path, half_red):
+    for ending in (".jpg", ".png", ".webp"):
+        half_red.save(tmp_path / f"photo{ending}")
+        assert focal_in_diagonals(tmp_path / f"photo{ending}") is None
+
+
+def test_a_file_that_is_no_image_is_named(tmp_path, out, finish):
     (tmp_path / "b.jpg").write_text("not an image")
     with pytest.raises(SceneError, match=r"b\.jpg: cannot be read as an image"):
         finish(import_photographs([tmp_path / "b.jpg"], out, 0, 1))

@@ -7,15 +7,6 @@ from orefield.sfm import video
 from orefield.sfm.video import count_frames, import_video, sharpest, sharpness, upright
 
 
-def finish(work):
-    """A generator's result."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as stop:
-            return stop.value
-
-
 def test_the_sharpest_frame_of_each_window_is_taken():
     scores = [1, 5, 2, 7, 7, 0, 3, 4, 9, 1]
     assert list(sharpest(range(10), 10, 3, lambda i: scores[i])) == [3, 4, 8]
@@ -29,7 +20,7 @@ def test_a_miscounted_video_loses_no_frame_and_gives_no_extra_window():
     assert len(list(sharpest(range(6), 10, 5, float))) == 3  # fewer
 
 
-def test_blur_lowers_sharpness_and_a_flat_picture_has_none():
+def test_blur_lowers_sharpness_and_a_uniform_image_has_none():
     noise = np.random.default_rng(0).integers(0, 256, (32, 32), dtype=np.uint8)
     blurred = np.asarray(Image.fromarray(noise).reduce(2).resize((32, 32)))
     assert sharpness(noise) > 4 * sharpness(blurred) > 0
@@ -48,7 +39,7 @@ def test_a_frame_is_turned_by_the_rotation_of_its_container():
 
 @pytest.fixture
 def film(tmp_path):
-    """Twelve frames of 64 x 48 pixels; the crisp ones are 1, 6 and 9, the others are flat."""
+    """Twelve frames of 64 x 48 pixels; those with edges are 1, 6 and 9, the others are uniform."""
     av = pytest.importorskip("av", reason="videos need PyAV")
     generator = np.random.default_rng(0)
     file = tmp_path / "walk.mp4"
@@ -66,19 +57,19 @@ def film(tmp_path):
     return file
 
 
-def test_frames_of_a_video_are_written_in_order(film, tmp_path):
+def test_frames_of_a_video_are_written_in_order(film, tmp_path, finish):
     assert count_frames(film) == 12
-    pictures = finish(import_video(film, tmp_path, 12, 3, 32))
-    assert [picture.name for picture in pictures] == [f"frame_000{i}.jpg" for i in (1, 2, 3)]
-    for picture, base in zip(pictures, (20, 120, 180), strict=True):
-        assert (picture.width, picture.height) == (32, 24)
-        with Image.open(tmp_path / picture.name) as image:
+    photos = finish(import_video(film, tmp_path, 12, 3, 32))
+    assert [photo.name for photo in photos] == [f"frame_000{i}.jpg" for i in (1, 2, 3)]
+    for photo, base in zip(photos, (20, 120, 180), strict=True):
+        assert (photo.width, photo.height) == (32, 24)
+        with Image.open(tmp_path / photo.name) as image:
             pixels = np.asarray(image).astype(float)
         assert pixels.std() > 15
         assert pixels.min() == pytest.approx(base, abs=12)
 
 
-def test_fewer_frames_than_asked_for_are_all_taken(film, tmp_path):
+def test_fewer_frames_than_asked_for_are_all_taken(film, tmp_path, finish):
     assert len(finish(import_video(film, tmp_path, 12, 150, 0))) == 12
 
 

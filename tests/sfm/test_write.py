@@ -8,24 +8,24 @@ from PIL import Image
 from orefield.cameras import Camera
 from orefield.config import SceneConfig
 from orefield.errors import SceneError
-from orefield.sfm.write import OURS, Placed, claim, write_record, write_transforms
 from orefield.scenes import open_scene
 from orefield.scenes.dataparsers.parsed_scene import Folder
 from orefield.scenes.dataparsers.transforms import parse_transforms
+from orefield.sfm.write import OURS, PosedPhoto, claim, write_record, write_transforms
 
 LENS = Camera(12, 10, 11.0, 11.5, 6.2, 4.9, (0.02, -0.03, 0.001, -0.002))
 PINHOLE = Camera(8, 10, 9.0, 9.0, 4.0, 5.0)
 
 
-def ring(cameras) -> list[Placed]:
+def ring(cameras) -> list[PosedPhoto]:
     """A photograph for each camera, taken from a ring round the origin, which they look at."""
-    placed = []
+    photos = []
     for i, camera in enumerate(cameras):
         c, s = math.cos(i), math.sin(i)
         right, down, forward = [-s, c, 0], [0, 0, -1], [-c, -s, 0]
         rows = torch.tensor([right, down, forward, [4 * c, 4 * s, 0.0]], dtype=torch.float64)
-        placed.append(Placed(f"{i}.png", camera, rows.T.contiguous()))
-    return placed
+        photos.append(PosedPhoto(f"{i}.png", camera, rows.T.contiguous()))
+    return photos
 
 
 def written(folder, cameras):
@@ -41,10 +41,10 @@ def written(folder, cameras):
 @pytest.mark.parametrize("cameras", [[LENS] * 4, [LENS, PINHOLE, LENS, PINHOLE]])
 def test_the_reader_gets_back_the_cameras_and_poses_that_were_written(tmp_path, cameras):
     views = written(tmp_path / "out", cameras)
-    listing = parse_transforms(
+    parsed = parse_transforms(
         Folder(tmp_path / "out"), tmp_path / "out" / "transforms.json", SceneConfig(holdout=8)
     )
-    read = {shot.image.name: shot for shot in (*listing.train, *listing.test)}
+    read = {frame.image.name: frame for frame in (*parsed.train, *parsed.test)}
     assert len(read) == len(views)
     for view in views:
         assert read[view.name].camera == view.camera
@@ -67,7 +67,7 @@ def test_intrinsics_stand_at_the_top_when_all_share_them(tmp_path):
 
 def test_a_written_folder_opens_as_a_scene(tmp_path):
     written(tmp_path / "out", [LENS] * 5)
-    scene = open_scene(tmp_path / "out", SceneConfig())
+    scene = open_scene(tmp_path / "out")
     assert (len(scene.train), len(scene.test)) == (4, 1)
 
 

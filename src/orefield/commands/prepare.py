@@ -1,4 +1,4 @@
-"""`orefield prepare`: photographs or a video in, a scene with camera poses out."""
+"""`orefield prepare`: from photographs or a video to a scene with camera poses."""
 
 import warnings
 from collections.abc import Generator
@@ -18,12 +18,12 @@ from orefield.sfm.progress import Progress
 if TYPE_CHECKING:
     import pycolmap
 
-    from orefield.sfm.photographs import Picture
-    from orefield.sfm.write import Placed
+    from orefield.sfm.photographs import ImportedPhoto
+    from orefield.sfm.write import PosedPhoto
 
 INSTALL = "pip install 'orefield[colmap]'"
 ENOUGH = 0.8
-"""Fewer photographs placed than this share: the capture or the settings want a look."""
+"""Warn where a smaller share of the photographs than this got a pose."""
 _LISTED = 12
 """Names in a warning; prepare.json has them all."""
 Result = TypeVar("Result")
@@ -31,7 +31,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Args:
-    """Find the camera poses of photographs or a video on the CPU; write a scene to train on."""
+    """Find the camera poses of photographs or a video, on the CPU, and write a scene to train."""
 
     source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PHOTOS_OR_VIDEO")]
     """A folder of JPEG, PNG or WebP photographs, or a video file."""
@@ -40,10 +40,9 @@ class Args:
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace what an earlier prepare wrote to the folder."""
     max_size: int = 1600
-    """Longer side of the photographs as written, in pixels; larger ones are made smaller. 0 keeps
-    every size."""
+    """Longer side of the written photographs, in pixels, at most; 0 keeps every size."""
     frames: int = 150
-    """Frames taken from a video: the sharpest of as many equal parts."""
+    """Frames taken from a video: the sharpest of each of so many equal parts."""
     undistort: tyro.conf.FlagCreatePairsOff[bool] = False
     """Write the photographs as a camera without lens distortion would take them."""
     poses: Annotated[PoseOptions, tyro.conf.arg(name="")] = field(default_factory=PoseOptions)
@@ -57,7 +56,7 @@ class Args:
 
 
 def run(args: Args) -> int:
-    """Check, read, find the poses, write, and say what came out."""
+    """Check the source, read it, find the poses, write the scene and say how it went."""
     start = perf_counter()
     if not args.source.exists():
         raise SceneError(f"{args.source}: no such folder of photographs or video file")
@@ -82,9 +81,9 @@ def run(args: Args) -> int:
 
 
 def follow(work: Generator[Progress, None, Result]) -> Result:
-    """Run a generator to its end, show how far it is, and return its result.
+    """Run a generator to its end, show its progress, and return its result.
 
-    On a terminal a bar, elsewhere a line when a stage begins. Ctrl-C closes the generator.
+    A terminal gets a bar, other outputs a line per stage. Ctrl-C closes the generator.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
@@ -108,7 +107,7 @@ def follow(work: Generator[Progress, None, Result]) -> Result:
             bars.update(tasks[now.stage], completed=now.done)
 
 
-def _pictures(args: Args, threads: int) -> "Generator[Progress, None, list[Picture]]":
+def _pictures(args: Args, threads: int) -> "Generator[Progress, None, list[ImportedPhoto]]":
     """Photographs or frames, written to OUT/images; nothing is written for an unfit source."""
     from orefield.sfm.photographs import import_photographs, list_photographs
     from orefield.sfm.video import count_frames, import_video
@@ -128,7 +127,7 @@ def _pictures(args: Args, threads: int) -> "Generator[Progress, None, list[Pictu
 
 
 def _model(
-    args: Args, pictures: "list[Picture]", options: PoseOptions
+    args: Args, pictures: "list[ImportedPhoto]", options: PoseOptions
 ) -> "Generator[Progress, None, pycolmap.Reconstruction]":
     """The largest model, upright, written to OUT/sparse/0, its photographs to OUT/images."""
     import shutil
@@ -151,9 +150,9 @@ def _model(
     if args.undistort:
         flat = work / "undistorted"
         yield from undistort(sparse, images, flat, model.num_reg_images(), options.threads)
-        for made, place in ((flat / "images", images), (flat / "sparse", sparse)):
-            shutil.rmtree(place)
-            made.rename(place)
+        for made, target in ((flat / "images", images), (flat / "sparse", sparse)):
+            shutil.rmtree(target)
+            made.rename(target)
         model = pycolmap.Reconstruction(sparse)
     for path in work.iterdir():
         if path.is_dir():
@@ -165,12 +164,12 @@ def _model(
 
 def _report(
     args: Args,
-    pictures: "list[Picture]",
-    views: "list[Placed]",
+    pictures: "list[ImportedPhoto]",
+    views: "list[PosedPhoto]",
     model: "pycolmap.Reconstruction",
     seconds: float,
 ) -> None:
-    """Say and record what came out; warn when too few photographs have a pose."""
+    """Print and record the result; warn where too few photographs got a pose."""
     from orefield.sfm.write import write_record
 
     placed = {view.name for view in views}
@@ -204,7 +203,7 @@ def _report(
 
 
 def advice(args: Args, placed: int, number: int) -> str:
-    """What to try when only some photographs have a pose."""
+    """What to try where only some photographs got a pose."""
     exhaustive = args.poses.exhaustive(number, not args.source.is_dir())
     tries = [] if exhaustive else ["--order exhaustive"]
     tries.append(f"more features (--features {2 * args.poses.features})")

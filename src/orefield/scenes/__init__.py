@@ -1,4 +1,4 @@
-"""Scenes: photographs with known cameras, read from disk or made by the package."""
+"""Scenes: photographs with known camera poses, read from disk or computed."""
 
 from orefield.scenes.load import open_scene as open_scene
 from orefield.scenes.pixel_sampler import PixelSampler as PixelSampler

@@ -4,24 +4,24 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from orefield.cameras import Camera, pixel_centers, pixel_directions
 from orefield.scenes.dataparsers.numpy_files import read_npy
-from orefield.scenes.dataparsers.parsed_scene import Depth
+from orefield.scenes.dataparsers.parsed_scene import DepthFile
+from orefield.scenes.image_files import open_image
 from orefield.types import SceneError
 
 
-def read_depth(depth: Depth, camera: Camera) -> Float[Tensor, "height width"]:
+def read_depth(depth: DepthFile, camera: Camera) -> Float[Tensor, "height width"]:
     """Distance along the ray through each pixel of a camera, 0 where unknown.
 
-    The file holds depth along the optical axis (for an equirectangular picture: the distance),
-    times its unit; 0, negative numbers and numbers that are not finite mean unknown. A map of
-    another size is taken at the nearest of its pixels, not averaged: a mean across an edge lies in
+    The file holds depth along the optical axis (for an equirectangular image: the distance) in
+    multiples of its unit; zero, negative, infinite and NaN values mean unknown. A map of another
+    size is resampled to the nearest of its pixels, not averaged: a mean across an edge lies in
     empty space. Raises SceneError, naming the file, for anything but one number per pixel.
     """
-    values = _numbers(depth)
+    values = _values(depth)
     if values.ndim == 3 and values.shape[2] == 1:
         values = values[:, :, 0]
     if values.ndim != 2 or values.dtype.kind not in "fiu" or not values.size:
@@ -39,18 +39,12 @@ def read_depth(depth: Depth, camera: Camera) -> Float[Tensor, "height width"]:
     return torch.where(along.isfinite() & (along > 0), along, 0.0)
 
 
-def _numbers(depth: Depth) -> NDArray:
+def _values(depth: DepthFile) -> NDArray:
     if depth.file.suffix.lower() == ".npy":
         return read_npy(depth.file)
-    try:
-        with Image.open(depth.file) as image:
-            if image.mode not in ("I", "F", "L") and not image.mode.startswith("I;16"):
-                raise SceneError(
-                    f"{depth.file}: expected a depth map with one channel, got {image.mode}"
-                )
-            return np.asarray(image)
-    except SceneError:
-        raise
-    except (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError) as error:
-        reason = " ".join(str(error).split())
-        raise SceneError(f"{depth.file}: cannot be read as a depth map ({reason})") from error
+    with open_image(depth.file, "a depth map") as image:
+        if image.mode not in ("I", "F", "L") and not image.mode.startswith("I;16"):
+            raise SceneError(
+                f"{depth.file}: expected a depth map with one channel, got {image.mode}"
+            )
+        return np.asarray(image)

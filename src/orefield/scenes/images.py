@@ -1,10 +1,8 @@
 """Photographs as arrays: RGBA bytes, reduced by whole numbers, masks in or beside alpha."""
 
 import os
-import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -19,34 +17,20 @@ from orefield.cameras import Camera
 from orefield.config import SceneConfig
 from orefield.scenes.dataparsers.parsed_scene import Frame
 from orefield.scenes.depth_maps import read_depth
+from orefield.scenes.image_files import open_image, orientation
 from orefield.types import SceneError
-
-ORIENTATION = 0x0112  # the EXIF tag; values 5 to 8 lie on their side
-# What Pillow's decoders and its EXIF reader raise for damaged files.
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, struct.error)
-
 
 Side = Literal["white", "black"]
 
 
-class Photograph(NamedTuple):
-    """What belongs to one photograph, at the size it is used in."""
+class LoadedFrame(NamedTuple):
+    """The pixels of one frame, at the size they are used in."""
 
     image: UInt8[Tensor, "height width 4"]
     valid: Bool[Tensor, "height width"] | None
-    """Pixels that no mask tells to ignore; None where that is all of them."""
+    """False where a mask says to ignore the pixel; None where all pixels are valid."""
     depth: Float[Tensor, "height width"] | None
     """Distance along the ray in the coordinates of the files, 0 where unknown."""
-
-
-def image_size(path: Path, upright: bool = True) -> tuple[int, int]:
-    """Width and height of the photograph, from the head of its file.
-
-    `upright` turns it as its EXIF data say.
-    """
-    with _opened(path) as image:
-        width, height = image.size
-        return (height, width) if upright and _orientation(image) >= 5 else (width, height)
 
 
 def read_image(
@@ -63,7 +47,7 @@ def read_image(
     no square are cut off. Of 16 bits the upper 8 are kept. Raises SceneError, naming the file, for
     a file that cannot be decoded, a mask of another size, and an image smaller than one square.
     """
-    with _opened(path) as opened:
+    with open_image(path) as opened:
         image = _rgba(_turned(opened, upright), path)
     if mask is not None:
         visible = _mask(mask, keeps, upright)
@@ -77,7 +61,7 @@ def read_image(
 
 
 def read_valid(frame: Frame, downscale: int, keeps: Side) -> Bool[Tensor, "height width"] | None:
-    """The pixels that a frame's mask does not tell to ignore, in whole or in part.
+    """Which pixels to use: those of which the frame's mask ignores no part.
 
     None without a mask, and where it ignores nothing.
     """
@@ -91,12 +75,10 @@ def read_valid(frame: Frame, downscale: int, keeps: Side) -> Bool[Tensor, "heigh
     return None if valid.all() else torch.from_numpy(valid)
 
 
-def read_photographs(
-    frames: Sequence[Frame], downscale: int, config: SceneConfig
-) -> list[Photograph]:
-    """All photographs, read by a few threads into one block, which a pixel bank need not copy.
+def read_frames(frames: Sequence[Frame], downscale: int, config: SceneConfig) -> list[LoadedFrame]:
+    """The pixels of all frames, read by a few threads into one block that PixelSampler can share.
 
-    `downscale` is what their folder leaves to do. Raises SceneError where `read_image` does.
+    `downscale` is what remains to be done to the files. Raises SceneError where `read_image` does.
     """
     for frame in frames:
         _check_downscale(frame.image, (frame.camera.width, frame.camera.height), downscale)
@@ -105,48 +87,30 @@ def read_photographs(
     block = torch.empty((ends[-1], 4), dtype=torch.uint8)
     ignore = config.masks == "ignore"
 
-    def read(frame: Frame, camera: Camera, start: int, end: int) -> Photograph:
+    def read(frame: Frame, camera: Camera, start: int, end: int) -> LoadedFrame:
         image = block[start:end].view(camera.height, camera.width, 4)
         mask = None if ignore else frame.mask
-        photograph = read_image(frame.image, mask, downscale, config.mask_keeps, frame.upright)
-        # Every reader takes the camera's size from the file's head.
-        assert photograph.shape == image.shape, frame.image
-        image.copy_(photograph)
+        pixels = read_image(frame.image, mask, downscale, config.mask_keeps, frame.upright)
+        # Every parser takes the camera's size from the head of the image file.
+        assert pixels.shape == image.shape, frame.image
+        image.copy_(pixels)
         valid = read_valid(frame, downscale, config.mask_keeps) if ignore else None
         depth = None if frame.depth is None else read_depth(frame.depth, camera)
-        return Photograph(image, valid, depth)
+        return LoadedFrame(image, valid, depth)
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # Pillow decodes without the GIL
         return list(pool.map(read, frames, cameras, ends, ends[1:]))
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """An image file; what Pillow raises while it is open becomes a SceneError with its name."""
-    try:
-        with Image.open(path) as image:
-            yield image
-    except SceneError:
-        raise
-    except (*_BROKEN, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        reason = " ".join(str(error).split())
-        raise SceneError(f"{path}: cannot be read as an image ({reason})") from error
-
-
-def _orientation(image: Image.Image) -> int:
-    # Without EXIF data in the head of a PNG, getexif would decode all of it in search of some.
-    if image.format == "PNG" and "exif" not in image.info:
-        return 1
-    return int(image.getexif().get(ORIENTATION, 1))
-
-
 def _turned(image: Image.Image, upright: bool) -> Image.Image:
-    return ImageOps.exif_transpose(image) if upright and _orientation(image) != 1 else image
+    """The image as its EXIF data say, if that is asked for."""
+    turn = upright and orientation(image) != 1
+    return ImageOps.exif_transpose(image) if turn else image
 
 
 def _mask(path: Path, keeps: Side, upright: bool) -> Image.Image:
-    """A mask, 255 where it keeps."""
-    with _opened(path) as opened:
+    """A mask file as a gray image: 255 where the pixel is kept."""
+    with open_image(path) as opened:
         mask = _rgba(_turned(opened, upright), path).getchannel(0)
     return ImageChops.invert(mask) if keeps == "black" else mask
 

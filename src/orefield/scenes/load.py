@@ -1,4 +1,4 @@
-"""From a path or a name to a scene in memory."""
+"""Opens a scene, given its path or the name of an embedded one."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -10,14 +10,14 @@ import torch
 from orefield.config import SceneConfig
 from orefield.scenes import embedded
 from orefield.scenes.dataparsers.blender import TRAIN, parse_blender
-from orefield.scenes.dataparsers.colmap import PLACES, has_model, parse_colmap
+from orefield.scenes.dataparsers.colmap import MODEL_FOLDERS, has_model, parse_colmap
 from orefield.scenes.dataparsers.dtu import CAMERAS, has_cameras, parse_dtu
 from orefield.scenes.dataparsers.llff import POSES, parse_llff
 from orefield.scenes.dataparsers.parsed_scene import Folder, Frame, ParsedScene, evenly, is_file
 from orefield.scenes.dataparsers.transforms import parse_transforms
-from orefield.scenes.images import Photograph, read_photographs
+from orefield.scenes.images import LoadedFrame, read_frames
 from orefield.scenes.memory import check_memory
-from orefield.scenes.scene import Scene, SceneWarning, View
+from orefield.scenes.scene import Scene, SceneWarning, View, all_opaque
 from orefield.scenes.scene_box import find_box
 from orefield.types import SceneError
 
@@ -26,7 +26,7 @@ LOOKED_FOR = {
     "blender": f"{TRAIN} (Blender)",
     "transforms": f"{TRANSFORMS} (instant-ngp, nerfstudio)",
     "llff": f"{POSES} (LLFF)",
-    "colmap": f"images.bin or images.txt in {', '.join(PLACES)} (COLMAP)",
+    "colmap": f"images.bin or images.txt in {', '.join(MODEL_FOLDERS)} (COLMAP)",
     "dtu": f"{' or '.join(CAMERAS)} (DTU as in IDR, NeuS)",
 }
 
@@ -34,9 +34,9 @@ LOOKED_FOR = {
 def open_scene(source: str | Path, config: SceneConfig | None = None) -> Scene:
     """Read a scene: a folder, one of its JSON files, or the name of an embedded scene.
 
-    The format is told by the files that are there: `transforms_train.json` (Blender),
-    `transforms.json` (instant-ngp, nerfstudio), `poses_bounds.npy` (LLFF), a sparse model (COLMAP)
-    or `cameras_sphere.npz` (DTU), in this order; or it is `config.format`.
+    The format is `config.format`, or found by the first of these that exists:
+    `transforms_train.json` (Blender), `transforms.json` (instant-ngp, nerfstudio),
+    `poses_bounds.npy` (LLFF), a sparse model (COLMAP), `cameras_sphere.npz` (DTU).
     The scene is moved and scaled so that its box becomes the unit cube.
     Raises SceneError, naming file and field, for whatever cannot be used.
     """
@@ -65,7 +65,7 @@ def _locate(source: str | Path) -> Path:
 
 
 def _parse(path: Path, config: SceneConfig) -> ParsedScene:
-    """What the scene's files say, by the format asked for or the first that fits."""
+    """Run the dataparser of the format asked for, or of the first that is found."""
     if path.is_file():
         return _parse_json(path, config)
     folder = Folder(path, config.allow_outside)
@@ -81,9 +81,9 @@ def _parse(path: Path, config: SceneConfig) -> ParsedScene:
     }
     wanted = list(formats) if config.format == "auto" else [config.format]
     for name in wanted:
-        there, read = formats[name]
-        if there:
-            return read()
+        exists, parse = formats[name]
+        if exists:
+            return parse()
     known = "of a known format" if config.format == "auto" else f"in format {config.format}"
     looked = "; ".join(LOOKED_FOR[name] for name in wanted)
     raise SceneError(f"{path}: no scene {known} in this folder; looked for {looked}")
@@ -104,34 +104,34 @@ def _assemble(name: str, parsed: ParsedScene, config: SceneConfig) -> Scene:
     train = evenly(parsed.train, config.max_images)
     test = evenly(parsed.test, config.max_test_views)
     split = parsed.split
-    for kind, used, there in (("training", train, parsed.train), ("test", test, parsed.test)):
-        if len(used) < len(there):
-            split += f", {len(used)} of {len(there)} {kind} views"
+    for kind, used, listed in (("training", train, parsed.train), ("test", test, parsed.test)):
+        if len(used) < len(listed):
+            split += f", {len(used)} of {len(listed)} {kind} views"
     check_memory([*train, *test], parsed.downscale, config.masks == "ignore")
-    photographs = read_photographs(train, parsed.downscale, config)
-    opaque = all(bool((photograph.image[:, :, 3] == 255).all()) for photograph in photographs)
-    hints = parsed.points, parsed.ball, parsed.reach
+    loaded = read_frames(train, parsed.downscale, config)
+    opaque = all_opaque(frame.image for frame in loaded)
+    hints = parsed.points, parsed.ball, parsed.half_extent
     box = find_box(train, opaque, *hints, config.background_extent)
     to_world = box.to_world(config.box_scale)
     side = float(to_world[0, 0])
 
-    def views(frames: Sequence[Frame], read: Sequence[Photograph]) -> tuple[View, ...]:
+    def views(frames: Sequence[Frame], loaded: Sequence[LoadedFrame]) -> tuple[View, ...]:
         made = []
-        for frame, (image, valid, depth) in zip(frames, read, strict=True):
+        for frame, (image, valid, depth) in zip(frames, loaded, strict=True):
             if valid is not None and not bool(valid.any()):
-                _say_ignored(frame)
+                _warn_of_ignored(frame)
                 continue
             camera = frame.camera.rescaled(1 / parsed.downscale)
             position = (frame.pose[:, 3:] - to_world[:3, 3:]) / side
             pose = torch.cat((frame.pose[:, :3], position), 1).float()
-            in_scene = None if depth is None else depth / side
-            made.append(View(frame.name, camera, pose, image, valid, in_scene))
+            scaled = None if depth is None else depth / side
+            made.append(View(frame.name, camera, pose, image, valid, scaled))
         return tuple(made)
 
-    train_views = views(train, photographs)
+    train_views = views(train, loaded)
     if not train_views:
         raise SceneError(f"{train[0].image.parent}: masks ignore every pixel of all {len(train)}")
-    test_views = views(test, read_photographs(test, parsed.downscale, config))
+    test_views = views(test, read_frames(test, parsed.downscale, config))
     return Scene(
         name,
         train_views,
@@ -144,7 +144,7 @@ def _assemble(name: str, parsed: ParsedScene, config: SceneConfig) -> Scene:
     )
 
 
-def _say_ignored(frame: Frame) -> None:
+def _warn_of_ignored(frame: Frame) -> None:
     warnings.warn(
         f"{frame.mask}: ignores every pixel of {frame.name}, which is left out",
         SceneWarning,

@@ -1,4 +1,4 @@
-"""Whether the photographs fit into memory, asked before the first is read."""
+"""Checks that the photographs fit into memory, before the first is read."""
 
 import warnings
 from collections.abc import Sequence
@@ -8,17 +8,17 @@ from orefield.scenes.scene import SceneWarning
 from orefield.system.memory import available_bytes, gibibytes
 from orefield.types import SceneError
 
-WORTH_SAYING = 2**30
-"""Bytes above which the user is told how much memory the photographs take."""
+WARN_ABOVE = 2**30
+"""Bytes of photographs above which a warning says how much memory they take."""
 
 
-def check_memory(frames: Sequence[Frame], downscale: int, masks_alone: bool) -> None:
-    """Say what photographs will take if it is much; SceneError if there is not that much memory.
+def check_memory(frames: Sequence[Frame], downscale: int, separate_masks: bool) -> None:
+    """Warn if the photographs take much memory; SceneError if they take more than is free.
 
-    `masks_alone` tells that masks are kept beside the photographs, not in their alpha.
+    `separate_masks` says that masks are kept beside the photographs, not in their alpha.
     """
-    needed = sum(_bytes(frame, downscale, masks_alone) for frame in frames)
-    if needed <= WORTH_SAYING:
+    needed = sum(_bytes(frame, downscale, separate_masks) for frame in frames)
+    if needed <= WARN_ABOVE:
         return
     free = available_bytes()
     advice = "--scene.downscale, --scene.max-images and --scene.max-test-views make it less"
@@ -35,8 +35,8 @@ def check_memory(frames: Sequence[Frame], downscale: int, masks_alone: bool) -> 
     )
 
 
-def _bytes(frame: Frame, downscale: int, masks_alone: bool) -> int:
-    """RGBA; per pixel also 4 bytes of depth, and a mask's byte and its 4 in the pixel bank."""
+def _bytes(frame: Frame, downscale: int, separate_masks: bool) -> int:
+    """Per pixel 4 of RGBA, 4 of depth, and for a mask 1 and 4 more in PixelSampler's index."""
     pixels = (frame.camera.width // downscale) * (frame.camera.height // downscale)
-    masked = masks_alone and frame.mask is not None
+    masked = separate_masks and frame.mask is not None
     return pixels * (4 + 4 * (frame.depth is not None) + 5 * masked)

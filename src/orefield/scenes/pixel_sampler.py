@@ -1,8 +1,8 @@
 """All training pixels in one block of bytes, and random batches of them with their rays.
 
-Every training step draws here, so whatever can be computed once per scene is: for pinhole cameras
-a matrix per view takes a pixel straight to its direction, other lenses have a table of directions,
-and pixels that masks ignore are left out by an index.
+Every training step samples here, so whatever can be is computed once per scene: for pinhole cameras
+one matrix per view takes a pixel to its direction, for other lenses there is a table of directions,
+and an index leaves out pixels that masks ignore.
 """
 
 from collections.abc import Sequence
@@ -20,8 +20,6 @@ from orefield.types import Rays
 
 TABLE_BYTES = 64 * 2**20
 """Most memory spent on directions; a shared camera of half a megapixel needs 6 MB."""
-
-
 TILE = 8
 """Side of a tile in pixels."""
 
@@ -33,23 +31,27 @@ class PixelBatch(NamedTuple):
     rgba: Float[Tensor, "n 4"]
     """In [0, 1], straight alpha."""
     view: Int[Tensor, " n"]
+    """Index of the view each pixel belongs to."""
     depth: Float[Tensor, " n"] | None
-    """Distance along the ray, 0 where unknown; None where no view has any."""
+    """Distance along the ray, 0 where unknown; None if no view has depth."""
 
 
 class PixelSampler:
-    """Draws training rays and their colors uniformly over all valid pixels of all views."""
+    """Samples training rays and their colors uniformly over all valid pixels of all views.
+
+    A pixel's number is its position among the pixels of all views, which lie end to end.
+    """
 
     def __init__(self, views: Sequence[View], device: str | torch.device = "cpu") -> None:
-        """Lay out the pixels of `views` in memory of `device`.
+        """Move the pixels of `views` to `device`.
 
         Raises ValueError for no view, and for views without a valid pixel.
         """
         if not views:
-            raise ValueError("a pixel bank needs at least one view")
+            raise ValueError("a pixel sampler needs at least one view")
         cameras = [view.camera for view in views]
         sizes = [camera.width * camera.height for camera in cameras]
-        # One 32-bit word per pixel, so that a random read touches one address.
+        # RGBA as one 32-bit word, so that a random read touches one address.
         self._words = _block([view.image for view in views]).to(device).view(torch.int32)[:, 0]
         self._starts = torch.tensor([0, *accumulate(sizes)][:-1], device=device)
         self._widths = torch.tensor([camera.width for camera in cameras], device=device)
@@ -62,11 +64,11 @@ class PixelSampler:
         self._tiles_across = torch.tensor([x for x, _ in across], device=device)
         self._heights = torch.tensor([camera.height for camera in cameras], device=device)
         self.tiles = int(self._tiles[-1])
-        """Number of tiles, of all views together."""
+        """Number of tiles of all views together."""
         straight = all(camera.straight for camera in cameras)
         self._lenses = None if straight else _Lenses(cameras, self._starts)
-        # A row per view: three columns that take (x, y, 1), or a direction in camera axes, to a
-        # direction in the scene; then the position.
+        # One row per view: the three columns of the matrix that takes (x, y, 1), or a direction in
+        # camera axes, to a direction in the scene; then the position.
         poses = torch.stack([view.pose for view in views])
         if straight:
             turns = poses[:, :, :3] @ _inverse_intrinsics(cameras)
@@ -78,20 +80,20 @@ class PixelSampler:
         return self._words.shape[0] if self._valid is None else self._valid.shape[0]
 
     def sample(self, n: int, generator: torch.Generator) -> PixelBatch:
-        """Draw `n` pixels with replacement, evenly. The generator lives on the bank's device."""
+        """`n` random pixels, with replacement. The generator must be on the sampler's device."""
         return self.fetch(self._anywhere(n, generator))
 
     def in_tiles(self, tile: Int[Tensor, " n"], generator: torch.Generator) -> Int[Tensor, " n"]:
-        """A random pixel of each tile, by its number in the bank.
+        """The number of a random pixel in each tile.
 
-        Pixels past a picture's edge are those at it; where masks ignore the pixel, it is one from
-        anywhere.
+        Pixels past the edge of an image are replaced by those at it; pixels that masks ignore, by
+        random pixels of all views.
         """
         view = torch.bucketize(tile, self._tiles, right=True) - 1
         within, across = tile - self._tiles[view], self._tiles_across[view]
-        place = torch.randint(TILE * TILE, tile.shape, generator=generator, device=tile.device)
-        x = torch.minimum(within % across * TILE + place % TILE, self._widths[view] - 1)
-        y = torch.minimum(within // across * TILE + place // TILE, self._heights[view] - 1)
+        offset = torch.randint(TILE * TILE, tile.shape, generator=generator, device=tile.device)
+        x = torch.minimum(within % across * TILE + offset % TILE, self._widths[view] - 1)
+        y = torch.minimum(within // across * TILE + offset // TILE, self._heights[view] - 1)
         pixel = self._starts[view] + y * self._widths[view] + x
         if self._valid is None:
             return pixel
@@ -104,7 +106,7 @@ class PixelSampler:
         return pixel if self._valid is None else self._valid.index_select(0, pixel).long()
 
     def fetch(self, pixel: Int[Tensor, " n"]) -> PixelBatch:
-        """The pixels of these numbers."""
+        """The pixels with these numbers."""
         view, x, y = self._locate(pixel)
         columns = self._columns.index_select(0, view)
         ahead = columns[:, 6:9]
@@ -120,7 +122,7 @@ class PixelSampler:
     def _locate(
         self, pixel: Int[Tensor, " n"]
     ) -> tuple[Int[Tensor, " n"], Float[Tensor, " n"], Float[Tensor, " n"]]:
-        """View, and position (x, y) of the center within it, of each pixel of the bank."""
+        """View of each pixel, and position (x, y) of its center within the view."""
         if self._shape:  # dividing is three times as fast as searching
             width, height = self._shape
             line = pixel // width
@@ -133,7 +135,7 @@ class PixelSampler:
 
 
 class _Lenses:
-    """Directions of pixels in camera axes, from a table unless that were large."""
+    """Directions of pixels in camera axes, from a table unless it would be too large."""
 
     def __init__(self, cameras: Sequence[Camera], starts: Int[Tensor, " views"]) -> None:
         device = starts.device
@@ -158,7 +160,7 @@ class _Lenses:
         x: Float[Tensor, " n"],
         y: Float[Tensor, " n"],
     ) -> Float[Tensor, "n 3"]:
-        """Unit directions of pixels of the bank, which lie at (x, y) in their view."""
+        """Unit directions of pixels by number, which lie at (x, y) in their view."""
         if self._table is not None:
             return self._table.index_select(0, pixel + self._shift.index_select(0, view))
         plane = (torch.stack((x, y), dim=1) - self._center[view]) / self._focal[view]
@@ -177,7 +179,7 @@ def _directions(camera: Camera) -> Float[Tensor, "pixels 3"]:
 def _valid_pixels(
     views: Sequence[View], sizes: Sequence[int], device: str | torch.device
 ) -> Int[Tensor, " valid"] | None:
-    """Numbers of the bank's pixels that no mask ignores; None where that is all of them."""
+    """Numbers of the pixels that no mask ignores; None if that is all of them."""
     if all(view.valid is None for view in views):
         return None
     narrow = torch.int32 if sum(sizes) < 2**31 else torch.int64
@@ -187,12 +189,12 @@ def _valid_pixels(
         numbers.append((valid.nonzero()[:, 0] + start).to(narrow))
     index = torch.cat(numbers).to(device)
     if not len(index):
-        raise ValueError("a pixel bank needs at least one valid pixel")
+        raise ValueError("a pixel sampler needs at least one valid pixel")
     return index
 
 
 def _depths(views: Sequence[View], device: str | torch.device) -> Float[Tensor, " pixels"] | None:
-    """Measured distances of all pixels, 0 where unknown; None where no view has any."""
+    """Measured distances of all pixels, 0 where unknown; None if no view has depth."""
     if all(view.depth is None for view in views):
         return None
     sizes = [(view.camera.height, view.camera.width) for view in views]
@@ -212,7 +214,7 @@ def _inverse_intrinsics(cameras: Sequence[Camera]) -> Float[Tensor, "views 3 3"]
 
 
 def _block(images: Sequence[UInt8[Tensor, "_ _ channels"]]) -> UInt8[Tensor, "pixels 4"]:
-    """All pixels end to end as RGBA; not copied if they lie so, as those of an opened scene do."""
+    """All pixels end to end as RGBA; no copy if they lie so already, as those of a Scene do."""
     start = images[0].data_ptr()
     for image in images:
         if image.shape[2] != 4 or not image.is_contiguous() or image.data_ptr() != start:

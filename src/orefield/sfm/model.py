@@ -1,4 +1,4 @@
-"""What a pycolmap model says, in the terms of this package."""
+"""pycolmap models: their cameras and poses in the types of this package; leveled, undistorted."""
 
 from collections.abc import Generator
 from pathlib import Path
@@ -10,21 +10,21 @@ from jaxtyping import Float
 
 from orefield.cameras import Camera
 from orefield.sfm.native import watch
-from orefield.sfm.photographs import QUALITY, natural_key
+from orefield.sfm.photographs import JPEG_QUALITY, natural_key
 from orefield.sfm.progress import Progress
-from orefield.sfm.write import Placed
+from orefield.sfm.write import PosedPhoto
 from orefield.types import SceneError
 
 
-def placed_views(model: pycolmap.Reconstruction) -> list[Placed]:
+def placed_views(model: pycolmap.Reconstruction) -> list[PosedPhoto]:
     """The model's registered photographs in natural order.
 
-    Raises SceneError for a lens distortion that folds the picture over.
+    Raises SceneError for a lens distortion that folds the image over itself.
     """
     images = [model.image(number) for number in model.reg_image_ids()]
     cameras = {number: _camera(camera) for number, camera in model.cameras.items()}
     return [
-        Placed(
+        PosedPhoto(
             image.name,
             cameras[image.camera_id],
             torch.from_numpy(image.cam_from_world().inverse().matrix()),
@@ -48,7 +48,7 @@ def _camera(camera: pycolmap.Camera) -> Camera:
         )
     except ValueError as error:
         raise SceneError(
-            f"the camera that was found cannot be right ({error}); take more photographs, or try "
+            f"the estimated camera cannot be right ({error}); take more photographs, or try "
             "--model SIMPLE_RADIAL"
         ) from error
 
@@ -59,7 +59,7 @@ def level(model: pycolmap.Reconstruction) -> None:
     # A camera's y axis, the second row of its world-to-camera rotation, points down.
     up = -np.mean([image.cam_from_world().rotation.matrix()[1] for image in images], axis=0)
     length = float(np.linalg.norm(up))
-    if length < 1e-3:  # photographs all round a roll have no upward direction
+    if length < 1e-3:  # opposite directions cancel out
         return
     turn = _between(up / length, np.array([0.0, 0.0, 1.0]))
     model.transform(pycolmap.Sim3d(1.0, pycolmap.Rotation3d(turn), np.zeros(3)))
@@ -68,9 +68,9 @@ def level(model: pycolmap.Reconstruction) -> None:
 def _between(
     start: Float[np.ndarray, " 3"], stop: Float[np.ndarray, " 3"]
 ) -> Float[np.ndarray, "3 3"]:
-    """The smallest rotation from one unit vector to another, as two reflections."""
+    """The smallest rotation that takes one unit vector to another, as two reflections."""
     middle = start + stop
-    if np.linalg.norm(middle) < 1e-6:  # opposite: half a turn about any axis across
+    if np.linalg.norm(middle) < 1e-6:  # opposite: half a turn about any perpendicular axis
         across = np.eye(3)[np.abs(start).argmin()]
         axis = np.cross(start, across) / np.linalg.norm(np.cross(start, across))
         return np.asarray(2 * np.outer(axis, axis) - np.eye(3))
@@ -82,7 +82,7 @@ def _between(
 def undistort(
     sparse: Path, images: Path, out: Path, number: int, threads: int
 ) -> Generator[Progress, None, None]:
-    """Write the model's photographs as a pinhole camera sees them: `out/images`, `out/sparse`.
+    """Write the model and its photographs for a pinhole camera: `out/images`, `out/sparse`.
 
     Transparency is lost.
     """
@@ -92,7 +92,7 @@ def undistort(
             out,
             sparse,
             images,
-            jpeg_quality=QUALITY,
+            jpeg_quality=JPEG_QUALITY,
             num_threads=threads,
             cancellation_token=token,
         )

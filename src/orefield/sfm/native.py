@@ -1,8 +1,8 @@
 """Running pycolmap: its log goes to a file, its long calls report progress and can be stopped.
 
-How far a call is must not be read from its database with Python's sqlite3: two copies of SQLite in
-one process undo each other's locks on a file, and the call dies of a bus error. Features and
-matches are therefore made in portions, one call each.
+Progress must not be read from COLMAP's database with Python's sqlite3: two copies of SQLite in one
+process release each other's locks on a file, and the call dies of a bus error. Features and matches
+are therefore computed in batches, one call each.
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -17,7 +17,7 @@ from orefield.sfm.progress import Progress
 from orefield.types import SceneError
 
 TICK = 0.25
-"""Seconds between two looks at how far a call is."""
+"""Seconds between two reports of progress."""
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -66,7 +66,7 @@ def watch(
     return result
 
 
-def in_portions(
+def in_batches(
     stage: str,
     items: Sequence[Item],
     size: int,

@@ -1,17 +1,17 @@
-"""What steers the search for poses; imports nothing heavy, for `orefield prepare --help`."""
+"""Options of finding poses; imports nothing heavy, for `orefield prepare --help`."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from orefield.errors import ConfigError
 
-MANY = 80
-"""More photographs than this are taken for a walk round the scene and matched in their order."""
+MAX_EXHAUSTIVE = 80
+"""More photographs than this are assumed to be in the order of a walk round the scene."""
 
 
 @dataclass(frozen=True)
 class PoseOptions:
-    """Features, matching and mapping."""
+    """Options of features, matching and mapping."""
 
     order: Literal["auto", "sequential", "exhaustive"] = "auto"
     """Which photographs are compared: each with its neighbors in the order of their names, or all
@@ -23,7 +23,7 @@ class PoseOptions:
     features: int = 4096
     """Most features of one photograph."""
     feature_size: int = 1600
-    """Features are sought at this length of the longer side, in pixels, or the picture's own."""
+    """For finding features the longer side is made at most this many pixels."""
     threads: int = 0
     """CPU threads; 0 takes every core this process may use."""
     seed: int = 0
@@ -36,8 +36,8 @@ class PoseOptions:
                 flag = name.replace("_", "-")
                 raise ConfigError(f"{flag} must be at least {least}, got {getattr(self, name)}")
 
-    def exhaustive(self, pictures: int, video: bool) -> bool:
-        """Whether all pairs are compared."""
+    def exhaustive(self, count: int, video: bool) -> bool:
+        """Whether all pairs of `count` photographs are compared."""
         if self.order == "auto":
-            return not video and pictures <= MANY
+            return not video and count <= MAX_EXHAUSTIVE
         return self.order == "exhaustive"

@@ -1,7 +1,7 @@
 """Photographs of a camera or phone: listed, turned upright, made smaller, written without EXIF.
 
-What is written holds pixels only. EXIF may tell where a photograph was taken, so of all its fields
-the focal length alone is used, and only in memory.
+What is written holds pixels only. EXIF may say where a photograph was taken; only its focal length
+is used, and only in memory.
 """
 
 import math
@@ -13,55 +13,54 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import ExifTags, Image
 
+from orefield.scenes.image_files import open_image, read_exif
 from orefield.scenes.images import read_image
 from orefield.sfm.progress import Progress
 from orefield.types import SceneError
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
-FEWEST = 3
-"""Two photographs give no scale to a third, and no view to test by."""
-QUALITY = 95
-"""Of JPEG; colors keep their resolution."""
-_EXIF, _FOCAL, _FOCAL_35 = 0x8769, 0x920A, 0xA405
-_PLANE_X, _PLANE_UNIT, _WIDTH, _HEIGHT = 0xA20E, 0xA210, 0xA002, 0xA003
+PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
+MIN_PHOTOS = 3
+"""With two, only one would be left to train on beside a test view."""
+JPEG_QUALITY = 95
 _DIAGONAL_35 = math.hypot(36, 24)
-_UNIT_MM = {2: 25.4, 3: 10.0}
+_MILLIMETERS = {2.0: 25.4, 3.0: 10.0}
+"""Of FocalPlaneResolutionUnit: inch and centimeter."""
 _PLAUSIBLE = (0.2, 20.0)
-"""Focal lengths in picture diagonals, from a very wide to a very long lens."""
+"""Focal lengths in diagonals, from a very wide to a very long lens."""
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A photograph as written: upright, without EXIF."""
+class ImportedPhoto:
+    """A photograph as it was written: upright, without EXIF."""
 
     name: str
     width: int
     height: int
     focal: float | None = None
-    """Focal length in diagonals of the picture, where EXIF tells it."""
+    """Focal length in diagonals of the image, where EXIF states it."""
 
 
 def natural_key(name: str) -> tuple[list[str | int], str]:
-    """Sorts `frame2` before `frame10`; the name itself settles what is left."""
+    """Sorts `frame2` before `frame10`; names that differ only in case, by themselves."""
     parts = re.split(r"([0-9]+)", name.lower())
     return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
 
 
 def list_photographs(folder: Path) -> list[Path]:
-    """The folder's JPEG, PNG and WebP files in natural order; hidden files do not count.
+    """The folder's JPEG, PNG and WebP files in natural order, without hidden ones.
 
     Raises SceneError for fewer than three, and for two that would be written under one name.
     """
     visible = [path for path in folder.iterdir() if path.is_file() and path.name[0] != "."]
-    found = [path for path in visible if path.suffix.lower() in ENDINGS]
-    if len(found) < FEWEST:
-        others = sorted({path.suffix.lower() for path in visible} - set(ENDINGS) - {""})
+    found = [path for path in visible if path.suffix.lower() in PHOTO_ENDINGS]
+    if len(found) < MIN_PHOTOS:
+        others = sorted({path.suffix.lower() for path in visible} - set(PHOTO_ENDINGS) - {""})
         beside = f"; files beside them: {', '.join(others)}" if others else ""
         raise SceneError(
             f"{folder}: {len(found)} photographs (JPEG, PNG or WebP), expected at least "
-            f"{FEWEST}{beside}"
+            f"{MIN_PHOTOS}{beside}"
         )
     stems: dict[str, Path] = {}
     for path in found:
@@ -72,35 +71,35 @@ def list_photographs(folder: Path) -> list[Path]:
 
 
 def plain_stem(path: Path) -> str:
-    """The name without its ending, and without what COLMAP's lists of pairs cannot hold: spaces."""
+    """The name without its suffix; `_` for spaces, which COLMAP's lists of pairs cannot hold."""
     return re.sub(r"[^\w.-]+", "_", path.stem)
 
 
 def import_photographs(
     paths: Sequence[Path], folder: Path, max_size: int, threads: int
-) -> Generator[Progress, None, list[Picture]]:
-    """Write all photographs into `folder`, the longer side at most `max_size` pixels (0: as it is).
+) -> Generator[Progress, None, list[ImportedPhoto]]:
+    """Write all photographs into `folder`, the longer side at most `max_size` pixels (0: no limit).
 
-    Photographs with transparency and PNG files become PNG, all others JPEG. Raises SceneError for a
-    file that is no image.
+    PNG files and photographs with transparency become PNG, all others JPEG. Raises SceneError for a
+    file that is not an image.
     """
-    pictures: list[Picture] = []
+    photos: list[ImportedPhoto] = []
     pool = ThreadPoolExecutor(threads)  # Pillow decodes without the GIL
     try:
         work = pool.map(lambda path: _import(path, folder, max_size), paths)
-        for picture in work:
-            pictures.append(picture)
-            yield Progress("reading photographs", len(pictures), len(paths))
+        for photo in work:
+            photos.append(photo)
+            yield Progress("reading photographs", len(photos), len(paths))
     finally:
         pool.shutdown(cancel_futures=True)
-    return pictures
+    return photos
 
 
-def _import(path: Path, folder: Path, max_size: int) -> Picture:
+def _import(path: Path, folder: Path, max_size: int) -> ImportedPhoto:
     pixels = read_image(path).numpy()
     opaque = bool((pixels[:, :, 3] == 255).all())
     ending = ".jpg" if opaque and path.suffix.lower() != ".png" else ".png"
-    return write_picture(
+    return write_photo(
         pixels[:, :, :3] if opaque else pixels,
         folder / f"{plain_stem(path)}{ending}",
         max_size,
@@ -108,47 +107,48 @@ def _import(path: Path, folder: Path, max_size: int) -> Picture:
     )
 
 
-def write_picture(
+def write_photo(
     pixels: UInt8[np.ndarray, "height width channels"],
     path: Path,
     max_size: int,
     focal: float | None = None,
-) -> Picture:
-    """Write RGB or RGBA pixels, made smaller where a side exceeds `max_size` (0: never)."""
+) -> ImportedPhoto:
+    """Write RGB or RGBA pixels, the longer side made at most `max_size` pixels (0: no limit)."""
     image = Image.fromarray(np.ascontiguousarray(pixels))
     longest = max(image.size)
     if max_size and longest > max_size:
         width, height = (max(1, round(size * max_size / longest)) for size in image.size)
         image = image.resize((width, height), Image.Resampling.LANCZOS)
     if path.suffix == ".jpg":
-        image.save(path, quality=QUALITY, subsampling=0)
+        image.save(path, quality=JPEG_QUALITY, subsampling=0)
     else:
         image.save(path)
-    return Picture(path.name, *image.size, focal)
+    return ImportedPhoto(path.name, *image.size, focal)
 
 
 def focal_in_diagonals(path: Path) -> float | None:
-    """Focal length in diagonals of the picture, from EXIF; None where EXIF does not tell.
+    """Focal length in diagonals of the image, from EXIF; None if EXIF does not state a usable one.
 
     From the 35 mm equivalent, which is defined by the diagonal, else from the focal length and the
-    resolution of the sensor.
+    resolution of the sensor. pycolmap's own guess (4.2) uses the former alone, accepts any value,
+    decodes the whole file and cannot read WebP.
     """
-    with Image.open(path) as image:
-        if image.format == "PNG" and "exif" not in image.info:
-            return None
-        fields = image.getexif().get_ifd(_EXIF)
-        diagonal = math.hypot(*image.size)
+    with open_image(path) as image:
+        fields = read_exif(image).get_ifd(ExifTags.IFD.Exif)
+        size = image.size
 
-    def number(tag: int) -> float:
+    def number(tag: ExifTags.Base, default: float = math.nan) -> float:
         try:
-            return float(fields.get(tag, math.nan))
+            return float(fields.get(tag, default))
         except (TypeError, ValueError, ZeroDivisionError):
             return math.nan
 
-    equivalent = number(_FOCAL_35) / _DIAGONAL_35
-    stated = math.hypot(number(_WIDTH), number(_HEIGHT))  # of the picture as the camera wrote it
-    diagonal = stated if stated > 0 else diagonal
-    per_mm = number(_PLANE_X) / _UNIT_MM.get(int(fields.get(_PLANE_UNIT, 2)), math.nan)
-    measured = number(_FOCAL) * per_mm / diagonal
+    tags = ExifTags.Base
+    equivalent = number(tags.FocalLengthIn35mmFilm) / _DIAGONAL_35
+    # The size of the photograph as the camera wrote it; it may have been made smaller since.
+    original = math.hypot(number(tags.ExifImageWidth), number(tags.ExifImageHeight))
+    diagonal = original if original > 0 else math.hypot(*size)
+    unit = _MILLIMETERS.get(number(tags.FocalPlaneResolutionUnit, 2.0), math.nan)
+    measured = number(tags.FocalLength) * number(tags.FocalPlaneXResolution) / unit / diagonal
     shortest, longest = _PLAUSIBLE
     return next((focal for focal in (equivalent, measured) if shortest < focal < longest), None)

@@ -1,11 +1,11 @@
-"""Long work is a generator: it yields how far it is and returns its result."""
+"""The progress of long computations: generators that yield Progress and return their result."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a stage is."""
+    """How much of a stage is done."""
 
     stage: str
     """Such as "reading photographs"."""

@@ -18,7 +18,7 @@ class Similarity:
 
 @dataclass(frozen=True)
 class Agreement:
-    """What is left between poses and a reference after the best similarity, one value a camera."""
+    """How far poses are from a reference after the best similarity, one value per camera."""
 
     similarity: Similarity
     distances: Float[Tensor, " cameras"]
@@ -49,7 +49,7 @@ def fit_similarity(
 def compare_poses(
     poses: Float[Tensor, "cameras 3 4"], reference: Float[Tensor, "cameras 3 4"]
 ) -> Agreement:
-    """How far camera-to-world poses agree with a reference up to a similarity."""
+    """How far camera-to-world poses are from a reference, up to a similarity."""
     poses, reference = poses.double(), reference.double()
     centers, targets = poses[:, :, 3], reference[:, :, 3]
     fit = fit_similarity(centers, targets)

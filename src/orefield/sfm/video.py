@@ -1,4 +1,4 @@
-"""A video as photographs: of each window of time, its sharpest frame."""
+"""A video as photographs: the sharpest frame of each window of time."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from importlib.util import find_spec
@@ -8,20 +8,20 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import UInt8
 
-from orefield.sfm.photographs import FEWEST, Picture, write_picture
+from orefield.sfm.photographs import MIN_PHOTOS, ImportedPhoto, write_photo
 from orefield.sfm.progress import Progress
 from orefield.types import SceneError
 
 INSTALL = "pip install 'orefield[video]'"
 GRAY_SIZE = 640
-"""Sharpness is judged at this width: small enough to be quick, and blur still shows."""
-Frame = TypeVar("Frame")
+"""Sharpness is measured at this width: small enough to be fast, large enough to show blur."""
+VideoFrame = TypeVar("VideoFrame")
 
 
 def count_frames(path: Path) -> int:
     """Number of frames, counted without decoding them.
 
-    Raises SceneError for a file that is no video, fewer than three frames, or without PyAV.
+    Raises SceneError for a file that is not a video, for fewer than three frames, and without PyAV.
     """
     if find_spec("av") is None:
         raise SceneError(f"{path}: reading a video needs PyAV: {INSTALL}")
@@ -35,14 +35,14 @@ def count_frames(path: Path) -> int:
             number = sum(int(packet.size > 0) for packet in packets)
     except av.FFmpegError as error:
         raise SceneError(f"{path}: cannot be read as a video ({error.strerror})") from error
-    if number < FEWEST:
-        raise SceneError(f"{path}: {number} frames, expected a video with at least {FEWEST}")
+    if number < MIN_PHOTOS:
+        raise SceneError(f"{path}: {number} frames, expected a video with at least {MIN_PHOTOS}")
     return number
 
 
 def import_video(
     path: Path, folder: Path, total: int, frames: int, max_size: int
-) -> Generator[Progress, None, list[Picture]]:
+) -> Generator[Progress, None, list[ImportedPhoto]]:
     """Write the sharpest frame of each of `frames` windows into `folder` as JPEG, upright.
 
     `total` is the number of frames in the video. Raises SceneError where it cannot be decoded.
@@ -50,28 +50,28 @@ def import_video(
     import av
 
     frames = min(frames, total)
-    pictures: list[Picture] = []
+    photos: list[ImportedPhoto] = []
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             for frame in sharpest(container.decode(stream), total, frames, _frame_sharpness):
                 pixels = upright(frame.to_ndarray(format="rgb24"), frame.rotation)
-                file = folder / f"frame_{len(pictures) + 1:04d}.jpg"
-                pictures.append(write_picture(pixels, file, max_size))
-                yield Progress("choosing frames", len(pictures), frames)
+                file = folder / f"frame_{len(photos) + 1:04d}.jpg"
+                photos.append(write_photo(pixels, file, max_size))
+                yield Progress("choosing frames", len(photos), frames)
     except av.FFmpegError as error:
         raise SceneError(f"{path}: cannot be decoded as a video ({error.strerror})") from error
-    if len(pictures) < FEWEST:
-        raise SceneError(f"{path}: {len(pictures)} frames could be decoded, expected {FEWEST}")
-    return pictures
+    if len(photos) < MIN_PHOTOS:
+        raise SceneError(f"{path}: {len(photos)} frames could be decoded, expected {MIN_PHOTOS}")
+    return photos
 
 
 def sharpest(
-    frames: Iterable[Frame], total: int, windows: int, score: Callable[[Frame], float]
-) -> Iterator[Frame]:
+    frames: Iterable[VideoFrame], total: int, windows: int, score: Callable[[VideoFrame], float]
+) -> Iterator[VideoFrame]:
     """The frame with the highest score of each of `windows` equal parts of `total` frames."""
-    best: tuple[float, Frame] | None = None
+    best: tuple[float, VideoFrame] | None = None
     current = 0
     for index, frame in enumerate(frames):
         window = min(index * windows // total, windows - 1)
@@ -87,7 +87,7 @@ def sharpest(
 
 
 def sharpness(gray: UInt8[np.ndarray, "height width"]) -> float:
-    """Variance of the Laplacian: high where edges are crisp, zero for a flat picture."""
+    """Variance of the Laplacian: high where edges are sharp, zero for a uniform image."""
     x = gray.astype(np.float32)
     inner = x[1:-1, 1:-1]
     laplacian = x[:-2, 1:-1] + x[2:, 1:-1] + x[1:-1, :-2] + x[1:-1, 2:] - 4 * inner
@@ -97,7 +97,7 @@ def sharpness(gray: UInt8[np.ndarray, "height width"]) -> float:
 def upright(
     pixels: UInt8[np.ndarray, "height width 3"], degrees: int
 ) -> UInt8[np.ndarray, "height2 width2 3"]:
-    """The frame turned counter-clockwise by the rotation its container states, in right angles."""
+    """The frame turned counterclockwise by the rotation that its container states."""
     return np.rot90(pixels, round(degrees / 90))
 
 

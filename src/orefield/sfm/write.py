@@ -1,4 +1,4 @@
-"""The prepared scene's folder: whose it is, its `transforms.json`, and the record of its making."""
+"""The prepared scene's folder: claimed, `transforms.json`, and the record of how it was made."""
 
 import shutil
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ from orefield.scenes.dataparsers.pose_conventions import from_opengl
 from orefield.system.files import write_json
 
 RECORD = "prepare.json"
-"""Says that `prepare` made the folder: nothing is replaced in one without it."""
+"""Marks a folder that `prepare` made: nothing is replaced in one without it."""
 OURS = ("images", "sparse", "colmap", "transforms.json", RECORD)
 """What `prepare` writes into a folder, and all that --overwrite removes."""
 
 
 @dataclass(frozen=True)
-class Placed:
-    """A photograph whose pose is known."""
+class PosedPhoto:
+    """A photograph with its estimated camera and pose."""
 
     name: str
     camera: Camera
@@ -58,7 +58,7 @@ def write_record(out: Path, facts: dict[str, Any]) -> None:
     write_json(out / RECORD, facts)
 
 
-def write_transforms(out: Path, views: Sequence[Placed]) -> None:
+def write_transforms(out: Path, views: Sequence[PosedPhoto]) -> None:
     """Write `transforms.json`, in nerfstudio's convention, for photographs in `images`.
 
     Poses become camera-to-world in OpenGL axes. Intrinsics stand at the top where all photographs

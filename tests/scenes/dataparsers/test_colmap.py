@@ -7,32 +7,35 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from reading import PLAIN, assert_same, world_poses
+from PIL import ExifTags, Image
 
 from orefield.cameras import project
 from orefield.config import SceneConfig
 from orefield.scenes import SceneWarning, open_scene
+from orefield.scenes.dataparsers.colmap import parse_colmap
+from orefield.scenes.dataparsers.parsed_scene import Folder
 from orefield.types import SceneError
+from reading import PLAIN, assert_same, world_poses
 
 
-@pytest.mark.parametrize("place", ["sparse/0", "sparse", "colmap/sparse/0", "."])
-@pytest.mark.parametrize("binary", [True, False])
-def test_a_model_reads_back_from_every_place(colmap, sparse, capture, place, binary):
+@pytest.mark.parametrize(
+    ("model", "binary"),
+    [("sparse/0", True), ("sparse", False), ("colmap/sparse/0", True), (".", False)],
+)
+def test_a_model_reads_back_from_every_folder(colmap, sparse, capture, model, binary):
     for file in (colmap / "sparse/0").iterdir():
         file.unlink()
     (colmap / "sparse/0").rmdir()
     (colmap / "sparse").rmdir()
-    sparse.write(colmap / place, binary)
+    sparse.write(colmap / model, binary)
     scene = open_scene(colmap, PLAIN)
     assert_same(scene, scene.train, capture, [1, 2, 4, 5, 7, 8])
     assert_same(scene, scene.test, capture, [0, 3, 6])
     assert scene.split == "every 3rd image"
-    # Two thirds of the points are seen by three photographs or more; all come back in world units.
-    assert scene.points is not None
-    back = scene.points * scene.to_world[0, 0] + scene.to_world[:3, 3]
+    # Two thirds of the points are observed in three images or more.
     kept = sparse.points[np.arange(60) % 3 > 0]
-    torch.testing.assert_close(back, torch.from_numpy(kept).float(), atol=1e-5, rtol=1e-5)
+    parsed = parse_colmap(Folder(colmap), PLAIN)
+    torch.testing.assert_close(parsed.points, torch.from_numpy(kept), atol=1e-12, rtol=0)
 
 
 MODELS = {
@@ -60,7 +63,7 @@ def parameters(model):
 def test_camera_models_are_told_apart(colmap, sparse, model):
     sparse.camera = (MODELS[model][0], model, parameters(model))
     sparse.write(colmap / "sparse/0", binary=True)
-    camera = open_scene(colmap, PLAIN).train[0].camera
+    camera = parse_colmap(Folder(colmap), PLAIN).train[0].camera
     assert camera.lens == ("fisheye" if "FISHEYE" in model else "perspective")
     names = MODELS[model][1].split()
     assert (camera.fx, camera.fy) == (15.0, 16.0 if "fy" in names else 15.0)
@@ -78,7 +81,7 @@ def test_pixels_are_where_colmap_itself_puts_them(colmap, sparse, model):
         number, numbers = MODELS[model][0], parameters(model)
     sparse.camera = (number, model, numbers)
     sparse.write(colmap / "sparse/0", binary=True)
-    camera = open_scene(colmap, PLAIN).train[0].camera
+    camera = parse_colmap(Folder(colmap), PLAIN).train[0].camera
     theirs = pycolmap.Camera(model=model, width=12, height=10, params=numbers)
     points = torch.tensor([[0.3, -0.2, 1.0], [-0.35, 0.1, 0.9], [0.0, 0.3, 1.2]]).double()
     expected = torch.from_numpy(np.stack([theirs.img_from_cam(p) for p in points.numpy()]))
@@ -186,8 +189,8 @@ def test_masks_are_found_by_name_or_stem(colmap, capture):
             assert torch.equal(view.valid, ~inside)
 
 
-def test_points_round_a_place_set_its_box_and_near_distance(colmap, sparse):
-    """Opaque photographs from within a room: the box holds its walls, not what is wrong."""
+def test_points_of_a_room_set_its_box_and_near_distance(colmap, sparse):
+    """Opaque photographs from within a room: the box holds its walls, not the wrong points."""
     for path in (colmap / "images").iterdir():
         with Image.open(path) as image:
             image.convert("RGB").save(path)
@@ -198,7 +201,7 @@ def test_points_round_a_place_set_its_box_and_near_distance(colmap, sparse):
     sparse.points = np.concatenate((walls, wrong)) + np.array([1, 2, 3])
     sparse.write(colmap / "sparse/0", binary=True)
     around = open_scene(colmap, PLAIN)
-    # With its surroundings, the box goes as far as the cameras and what is sampled holds the walls.
+    # With a background, the box goes as far as the cameras, and what is sampled holds the walls.
     assert float(around.to_world[0, 0]) / 2 == pytest.approx(4, rel=0.3)
     assert around.background_extent == 4
     scene = open_scene(colmap, dataclasses.replace(PLAIN, background_extent=1))
@@ -206,19 +209,18 @@ def test_points_round_a_place_set_its_box_and_near_distance(colmap, sparse):
     assert half == pytest.approx(9, rel=0.02)
     center = scene.to_world[:3, 3] + half
     torch.testing.assert_close(center, torch.tensor([1.0, 2.0, 3.0]), atol=0.3, rtol=0)
-    # The cameras, 4 from the middle, see the walls opposite, 9 from it, some of them aslant.
+    # From the cameras, 4 from the middle, it is 13 to the opposite walls, more to oblique ones.
     assert 0.5 * 11 < scene.near * 2 * half < 0.5 * 15
     for file in (colmap / "sparse/0").glob("points3D.*"):
         file.unlink()
     without = open_scene(colmap, PLAIN)
-    assert without.points is None
     assert float(without.to_world[0, 0]) / 2 == pytest.approx(4)
 
 
 def test_a_photograph_lies_as_it_is_stored(colmap):
     """COLMAP does not turn photographs as their EXIF data say."""
     exif = Image.Exif()
-    exif[0x0112] = 3  # upside down
+    exif[ExifTags.Base.Orientation] = 3  # upside down
     with Image.open(colmap / "images/1.png") as image:
         stored = np.array(image)
         image.save(colmap / "images/1.png", exif=exif)

@@ -6,11 +6,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from reading import PLAIN, assert_same
 
 from orefield.scenes import open_scene
 from orefield.scenes.dataparsers.dtu import decompose
 from orefield.types import SceneError
+from reading import PLAIN, assert_same
 
 
 def test_cameras_come_back_and_the_ball_is_the_box(dtu, capture):

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from reading import PLAIN, assert_same
 
 from orefield.cameras import panorama, pixel_centers, pixel_directions
 from orefield.config import SceneConfig
 from orefield.scenes import PixelSampler, SceneWarning, open_scene
 from orefield.types import SceneError
+from reading import PLAIN, assert_same
 
 
 def test_fisheyes_and_panoramas(transforms, edit):

@@ -1,0 +1,1 @@
+"""One module per format on disk, and what they share."""

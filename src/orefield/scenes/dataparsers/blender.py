@@ -4,7 +4,6 @@ Each file holds `camera_angle_x`, the horizontal field of view in radians, and `
 `file_path` (often without its ending) and `transform_matrix`, camera-to-world in OpenGL axes.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,15 +29,17 @@ from orefield.scenes.dataparsers.parsed_scene import (
     is_file,
     naming,
 )
-from orefield.scenes.images import image_size
+from orefield.scenes.image_files import image_size
+from orefield.system.files import write_json
 
 TRAIN = "transforms_train.json"
 TESTS = ("transforms_test.json", "transforms_val.json")
 
 
 def parse_blender(folder: Folder, config: SceneConfig) -> ParsedScene:
-    """The official split; validation views stand in for missing test views, held-out ones for both.
+    """The official split.
 
+    Without test views the validation views are used, without either every n-th training view.
     Raises SceneError naming file and field.
     """
     train = _parse_split(folder, TRAIN)
@@ -51,7 +52,7 @@ def parse_blender(folder: Folder, config: SceneConfig) -> ParsedScene:
 
 
 def _parse_split(folder: Folder, name: str) -> list[Frame]:
-    """The photographs of one file, which share one camera."""
+    """The frames of one file, which share one camera."""
     file = folder.inside(folder.path / name)
     root = read_record(file)
     frames: list[Frame] = []
@@ -83,5 +84,4 @@ def write_blender(
         Image.fromarray(image.cpu().numpy()).save(folder / split / f"r_{i}.png")
         frames.append({"file_path": f"./{split}/r_{i}", "transform_matrix": pose.tolist()})
     scene = {"camera_angle_x": camera_angle_x, "frames": frames}
-    text = json.dumps(scene, indent=1, allow_nan=False)
-    (folder / f"transforms_{split}.json").write_text(text, encoding="utf-8")
+    write_json(folder / f"transforms_{split}.json", scene, indent=1)

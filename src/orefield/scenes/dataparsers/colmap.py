@@ -1,8 +1,8 @@
 """COLMAP: a sparse model (binary or text) and the photographs it was made from.
 
 The model is looked for in `sparse/0`, `sparse`, `colmap/sparse/0` and the folder itself; of several
-(`sparse/0`, `sparse/1`) the one with most photographs is taken. Photographs are matched with its
-images by name, then by name without ending, then, if there are as many, in sorted order.
+(`sparse/0`, `sparse/1`) the one with the most images is read. Files are matched with the model's
+images by name, then by name without suffix, then, if there are as many, in sorted order.
 """
 
 import warnings
@@ -17,7 +17,7 @@ from torch import Tensor
 from orefield.cameras import Camera, Lens, panorama
 from orefield.config import SceneConfig
 from orefield.scenes.dataparsers.colmap_model import (
-    ENDINGS,
+    MODEL_ENDINGS,
     PARAMETERS,
     ModelCamera,
     ModelImage,
@@ -28,10 +28,10 @@ from orefield.scenes.dataparsers.colmap_model import (
 )
 from orefield.scenes.dataparsers.folders import (
     SIZES,
-    Pictures,
-    choose_pictures,
+    ImageFolder,
+    choose_images,
+    find_images,
     match_masks,
-    photographs,
     stem,
     stretch,
 )
@@ -44,13 +44,13 @@ from orefield.scenes.dataparsers.parsed_scene import (
     naming,
     report_missing,
 )
-from orefield.scenes.images import image_size
+from orefield.scenes.image_files import image_size
 from orefield.scenes.scene import SceneWarning
 from orefield.types import SceneError
 
-PLACES = ("sparse/0", "sparse", "colmap/sparse/0", ".")
-ORIGINALS = ("input", ".")
-"""Where photographs lie when there is no folder `images`."""
+MODEL_FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0", ".")
+FALLBACK_FOLDERS = ("input", ".")
+"""Where photographs are looked for if there is no folder `images`."""
 LENSES: dict[str, tuple[int, Lens, tuple[int, ...]]] = {
     "SIMPLE_PINHOLE": (1, "perspective", ()),
     "PINHOLE": (2, "perspective", ()),
@@ -64,61 +64,62 @@ LENSES: dict[str, tuple[int, Lens, tuple[int, ...]]] = {
     "RADIAL_FISHEYE": (1, "fisheye", (0, 1)),
     "OPENCV_FISHEYE": (2, "fisheye", (0, 1, 2, 3)),
 }
-"""Number of focal lengths, lens, and the coefficients that a camera model's last parameters are."""
+"""For each camera model: number of focal lengths, lens, and which coefficients its last parameters
+are."""
 
 
 def has_model(folder: Path) -> bool:
-    """Whether there is a sparse model in one of the usual places."""
-    return any(_is_model(folder / place) for place in PLACES)
+    """Whether there is a sparse model in one of the usual folders."""
+    return any(_is_model(folder / name) for name in MODEL_FOLDERS)
 
 
 def parse_colmap(folder: Folder, config: SceneConfig) -> ParsedScene:
-    """All photographs of the model, less the missing ones; every n-th is held out.
+    """The images of the model whose photographs exist; every n-th is held out.
 
     Raises SceneError naming file and field.
     """
     model, images = _largest(folder)
     cameras = _cameras(folder, model)
-    pictures = choose_pictures(folder, config.downscale) or _originals(folder, config.downscale)
-    found = _matched(images, photographs(folder, pictures.images), pictures.images)
+    chosen = choose_images(folder, config.downscale) or _fallback(folder, config.downscale)
+    found = _match(images, find_images(folder, chosen.images), chosen.images)
     listed = [(image, found[image.name]) for image in images if image.name in found]
-    names = [path.relative_to(pictures.images).as_posix() for _, path in listed]
-    covers = match_masks(folder, names, pictures.masks, config.masks == "alpha")
+    names = [path.relative_to(chosen.images).as_posix() for _, path in listed]
+    masks = match_masks(folder, names, chosen.masks, config.masks == "alpha")
     frames = []
-    for (image, path), cover in zip(listed, covers, strict=True):
+    for (image, path), mask in zip(listed, masks, strict=True):
         if image.camera not in cameras:
             raise SceneError(f"{image.where}: there is no camera {image.camera} in the model")
-        # COLMAP looks at a photograph as it is stored, not as its EXIF data would turn it.
+        # COLMAP reads photographs as they are stored, not turned as their EXIF data say.
         size, full = image_size(path, upright=False), _camera(cameras[image.camera])
         scale = stretch(size, (full.width, full.height), path, cameras[image.camera].where)
         with naming(cameras[image.camera].where):
             camera = full.resized(*size, *scale)
-        frames.append(Frame(image.name, path, cover, camera, _pose(image), upright=False))
+        frames.append(Frame(image.name, path, mask, camera, _pose(image), upright=False))
     parsed = hold_out(frames, config.holdout)
     cloud = model_file(folder, model, "points3D")
     points = None if cloud is None else read_points(cloud)
-    return replace(parsed, downscale=pictures.downscale, points=points)
+    return replace(parsed, downscale=chosen.downscale, points=points)
 
 
 def _is_model(folder: Path) -> bool:
-    return any(is_file(folder / f"images{ending}") for ending in ENDINGS)
+    return any(is_file(folder / f"images{ending}") for ending in MODEL_ENDINGS)
 
 
 def _largest(folder: Folder) -> tuple[Path, list[ModelImage]]:
-    """The model with most photographs, and those."""
-    place = next((folder.path / p for p in PLACES if _is_model(folder.path / p)), None)
-    if place is None:
-        looked = ", ".join(f"{place}/images{e}" for place in PLACES for e in ENDINGS)
+    """The model with the most images, and these."""
+    first = next((folder.path / f for f in MODEL_FOLDERS if _is_model(folder.path / f)), None)
+    if first is None:
+        looked = ", ".join(f"{f}/images{ending}" for f in MODEL_FOLDERS for ending in MODEL_ENDINGS)
         raise SceneError(f"{folder.path}: no COLMAP model; looked for {looked}")
-    beside = [place]
-    if place.name == "0":
-        beside = [path for path in sorted(place.parent.iterdir()) if _is_model(path)]
-    models = [(path, _images(folder, path)) for path in beside]
+    siblings = [first]
+    if first.name == "0":
+        siblings = [path for path in sorted(first.parent.iterdir()) if _is_model(path)]
+    models = [(path, _images(folder, path)) for path in siblings]
     path, images = max(models, key=lambda model: len(model[1]))
     if len(models) > 1:
         sizes = ", ".join(f"{path.name}: {len(images)}" for path, images in models)
         warnings.warn(
-            f"{place.parent}: {len(models)} models ({sizes} images); {path.name} is read",
+            f"{first.parent}: {len(models)} models ({sizes} images); {path.name} is read",
             SceneWarning,
             stacklevel=2,
         )
@@ -141,18 +142,18 @@ def _cameras(folder: Folder, model: Path) -> dict[int, ModelCamera]:
     return read_cameras(file)
 
 
-def _originals(folder: Folder, downscale: int) -> Pictures:
-    for name in ORIGINALS:
-        place = folder.path / name
-        if place.is_dir() and photographs(folder, folder.inside(place)):
+def _fallback(folder: Folder, downscale: int) -> ImageFolder:
+    for name in FALLBACK_FOLDERS:
+        path = folder.path / name
+        if path.is_dir() and find_images(folder, folder.inside(path)):
             masks = folder.path / "masks"
-            return Pictures(place, folder.inside(masks) if masks.is_dir() else None, downscale)
-    looked = ", ".join((*SIZES, *ORIGINALS[:1]))
+            return ImageFolder(path, folder.inside(masks) if masks.is_dir() else None, downscale)
+    looked = ", ".join((*SIZES, *FALLBACK_FOLDERS[:1]))
     raise SceneError(f"{folder.path}: no photographs for its COLMAP model; looked in {looked}")
 
 
-def _matched(images: Sequence[ModelImage], files: dict[str, Path], where: Path) -> dict[str, Path]:
-    """The photograph of each of the model's images, as far as it is there."""
+def _match(images: Sequence[ModelImage], files: dict[str, Path], where: Path) -> dict[str, Path]:
+    """The photograph of each of the model's images, for those whose photograph exists."""
     by_stem = {stem(name): path for name, path in files.items()}
     for found in (
         {image.name: files[image.name] for image in images if image.name in files},
@@ -186,17 +187,17 @@ def _camera(camera: ModelCamera) -> Camera:
             f"{camera.where}: camera model {camera.kind} is not supported; expected one of {known} "
             "or EQUIRECTANGULAR; `colmap image_undistorter` makes PINHOLE of it"
         )
-    focals, lens, places = LENSES[camera.kind]
-    coefficients = [0.0] * (8 if len(places) > 4 else 4)
-    for place, value in zip(places, numbers[focals + 2 :], strict=True):
-        coefficients[place] = value
+    focals, lens, indices = LENSES[camera.kind]
+    coefficients = [0.0] * (8 if max(indices, default=0) > 3 else 4)
+    for index, value in zip(indices, numbers[focals + 2 :], strict=True):
+        coefficients[index] = value
     fx, fy, (cx, cy) = numbers[0], numbers[focals - 1], numbers[focals : focals + 2]
     with naming(camera.where):
         return Camera(width, height, fx, fy, cx, cy, tuple(coefficients), lens)
 
 
 def _pose(image: ModelImage) -> Float[Tensor, "3 4"]:
-    """Camera to world of a photograph."""
+    """Camera to world of an image."""
     quaternion = torch.tensor(image.rotation, dtype=torch.float64)
     w, x, y, z = (quaternion / torch.linalg.vector_norm(quaternion)).tolist()
     # Rows of the rotation from camera to world: that of the quaternion, transposed.

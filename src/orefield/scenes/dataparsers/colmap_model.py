@@ -1,7 +1,7 @@
-"""COLMAP's sparse models as their files have them, binary or text.
+"""COLMAP's sparse models as their files store them, binary or text.
 
-Read here and not by COLMAP's own library, which is large and trusts the counts in a file's head.
-Rigs and frames of newer versions need not be read: `images` holds the composed poses.
+Not read with pycolmap, which is large and trusts the counts in a file's header. COLMAP's rigs and
+frames need not be read: `images` holds the composed poses.
 """
 
 import struct
@@ -18,7 +18,7 @@ from orefield.scenes.dataparsers.json_fields import HUGE
 from orefield.scenes.dataparsers.parsed_scene import Folder, is_file
 from orefield.types import SceneError
 
-ENDINGS = (".bin", ".txt")
+MODEL_ENDINGS = (".bin", ".txt")
 PARAMETERS = {
     0: ("SIMPLE_PINHOLE", 3),
     1: ("PINHOLE", 4),
@@ -40,18 +40,18 @@ PARAMETERS = {
     17: ("EQUIRECTANGULAR", 2),
 }
 """Name and number of parameters of each camera model, by its number in binary files."""
-LARGEST = 2**20  # pixels along a side
-SEEN_BY = 3
-"""Points that fewer photographs agree on are left out: most of them are wrong."""
+LARGEST_SIDE = 2**20  # pixels along a side
+MIN_TRACK_LENGTH = 3
+"""Points observed in fewer images are left out: most of them are wrong."""
 
 
 @dataclass(frozen=True)
 class ModelCamera:
-    """A camera as the model has it."""
+    """A camera as the model stores it."""
 
     where: str
     kind: str
-    """COLMAP's name of its model."""
+    """COLMAP's name of the camera model."""
     width: int
     height: int
     parameters: tuple[float, ...]
@@ -59,7 +59,7 @@ class ModelCamera:
 
 @dataclass(frozen=True)
 class ModelImage:
-    """A registered photograph as the model has it."""
+    """A registered image as the model stores it."""
 
     where: str
     name: str
@@ -70,56 +70,53 @@ class ModelImage:
 
 
 def model_file(folder: Folder, model: Path, part: str) -> Path | None:
-    """`cameras`, `images` or `points3D` of a model, binary before text; None where it is absent."""
-    for ending in ENDINGS:
+    """The file `cameras`, `images` or `points3D` of a model, binary before text; None if absent."""
+    for ending in MODEL_ENDINGS:
         if is_file(model / (part + ending)):
             return folder.inside(model / (part + ending))
     return None
 
 
 def read_cameras(file: Path) -> dict[int, ModelCamera]:
-    """The cameras of `cameras.bin` or `cameras.txt`, by their numbers."""
+    """The cameras of `cameras.bin` or `cameras.txt`, by their ids."""
     entries = _binary_cameras if file.suffix == ".bin" else _text_cameras
     cameras = {}
     for number, kind, width, height, parameters in _read(file, entries):
         where = f"{file}: camera {number}"
-        if not (1 <= width <= LARGEST and 1 <= height <= LARGEST):
+        if not (1 <= width <= LARGEST_SIDE and 1 <= height <= LARGEST_SIDE):
             raise SceneError(f"{where}: expected a size in pixels, got {width} x {height}")
-        if not all(map(_sane, parameters)):
+        if not all(map(_usable, parameters)):
             raise SceneError(f"{where}: expected finite parameters, got {parameters}")
         cameras[number] = ModelCamera(where, kind, width, height, parameters)
     return cameras
 
 
 def read_images(file: Path) -> list[ModelImage]:
-    """The registered photographs of `images.bin` or `images.txt`, in the order of their names."""
+    """The registered images of `images.bin` or `images.txt`, sorted by name."""
     entries = _binary_images if file.suffix == ".bin" else _text_images
     images = []
     for number, pose, camera, name in _read(file, entries):
         where = f"{file}: image {number} ({name!r:.60})"
-        if not all(map(_sane, pose)) or max(map(abs, pose[:4])) < 1e-6:
+        if not all(map(_usable, pose)) or max(map(abs, pose[:4])) < 1e-6:
             raise SceneError(f"{where}: expected a quaternion and a translation, got {pose}")
         images.append(ModelImage(where, name, camera, pose[:4], pose[4:]))
     return sorted(images, key=lambda image: image.name)
 
 
 def read_points(file: Path) -> Float[Tensor, "points 3"]:
-    """Positions in `points3D.bin` or `points3D.txt` that three photographs or more agree on."""
+    """Positions in `points3D.bin` or `points3D.txt` of points observed in three images or more."""
     entries = _binary_points if file.suffix == ".bin" else _text_points
-    kept = [
-        position
-        for position, seen_by in _read(file, entries)
-        if seen_by >= SEEN_BY and all(map(_sane, position))
-    ]
-    return torch.tensor(kept, dtype=torch.float64).reshape(-1, 3)
+    kept = [position for position, length in _read(file, entries) if length >= MIN_TRACK_LENGTH]
+    points = torch.tensor(kept, dtype=torch.float64).reshape(-1, 3)
+    return points[(points.abs() < HUGE).all(1)]  # neither NaN nor infinite
 
 
-def _sane(value: float) -> bool:
+def _usable(value: float) -> bool:
     return isfinite(value) and abs(value) < HUGE
 
 
 def _read(file: Path, entries: Callable[[Path], Iterator]) -> Iterator:
-    """The entries of a file; whatever is malformed in it becomes a SceneError with its name."""
+    """The entries of a file; whatever is malformed in it raises a SceneError that names it."""
     try:
         yield from entries(file)
     except SceneError:
@@ -131,7 +128,7 @@ def _read(file: Path, entries: Callable[[Path], Iterator]) -> Iterator:
 
 
 def _count(data: bytes, least: int) -> int:
-    """The number of entries at the head of a file, each of at least so many bytes."""
+    """The number of entries that a file states; ValueError if so many cannot fit into it."""
     (count,) = struct.unpack_from("<Q", data, 0)
     if count > (len(data) - 8) // least:
         raise ValueError(f"its head says {count} entries, too many for {len(data)} bytes")
@@ -167,9 +164,9 @@ def _binary_images(file: Path) -> Iterator[tuple[int, tuple[float, ...], int, st
 def _binary_points(file: Path) -> Iterator[tuple[tuple[float, ...], int]]:
     data, at = file.read_bytes(), 8
     for _ in range(_count(data, 51)):
-        _, x, y, z, _, seen_by = struct.unpack_from("<Q3d3xdQ", data, at)
-        yield (x, y, z), seen_by
-        at += 51 + 8 * seen_by
+        _, x, y, z, _, track_length = struct.unpack_from("<Q3d3xdQ", data, at)
+        yield (x, y, z), track_length
+        at += 51 + 8 * track_length
         if at > len(data):
             raise ValueError("a point goes beyond its end")
 
@@ -198,7 +195,7 @@ def _text_images(file: Path) -> Iterator[tuple[int, tuple[float, ...], int, str]
             if len(pose) != 7:
                 raise ValueError(f"image {number} has {len(pose)} numbers for a pose, expected 7")
             yield int(number), tuple(map(float, pose)), int(camera), name
-            next(lines, None)  # its observations, often an empty line
+            next(lines, None)  # the line of its observations, often empty
 
 
 def _text_points(file: Path) -> Iterator[tuple[tuple[float, ...], int]]:

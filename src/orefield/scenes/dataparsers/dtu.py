@@ -2,7 +2,7 @@
 
 For photograph i, `world_mat_i` is its projection matrix P = K [R | t], and `scale_mat_i` takes the
 unit ball, which holds the object, to world coordinates. Photographs, and masks if there are any,
-are numbered in sorted order.
+are numbered from 0 in sorted order.
 """
 
 from dataclasses import replace
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from orefield.cameras import Camera
 from orefield.config import SceneConfig
-from orefield.scenes.dataparsers.folders import photographs
+from orefield.scenes.dataparsers.folders import find_images
 from orefield.scenes.dataparsers.json_fields import HUGE
 from orefield.scenes.dataparsers.numpy_files import read_npz
 from orefield.scenes.dataparsers.parsed_scene import (
@@ -27,16 +27,16 @@ from orefield.scenes.dataparsers.parsed_scene import (
     is_file,
     naming,
 )
-from orefield.scenes.images import image_size
+from orefield.scenes.image_files import image_size
 from orefield.types import SceneError
 
 CAMERAS = ("cameras_sphere.npz", "cameras.npz")
 SKEW = 1e-3
-"""Most that a pixel's two axes may be out of square, as a share of the focal length."""
+"""Largest skew that counts as none, as a share of the focal length."""
 
 
 def has_cameras(folder: Path) -> bool:
-    """Whether one of the files of matrices is there."""
+    """Whether the folder has one of the files of camera matrices."""
     return any(is_file(folder / name) for name in CAMERAS)
 
 
@@ -49,31 +49,31 @@ def parse_dtu(folder: Folder, config: SceneConfig) -> ParsedScene:
     if file is None:
         raise SceneError(f"{folder.path}: no cameras; looked for {', '.join(CAMERAS)}")
     matrices = read_npz(folder.inside(file))
-    files = _pictures(folder, "image")
+    files = _images(folder, "image")
     if not files:
         raise SceneError(f"{folder.path}: {file.name} needs photographs in a folder image")
-    masks: list[Path | None] = [*_pictures(folder, "mask").values()]
+    masks: list[Path | None] = [*_images(folder, "mask").values()]
     if masks and len(masks) != len(files):
         raise SceneError(
             f"{folder.path / 'mask'}: has {len(masks)} masks, expected {len(files)}, one per image"
         )
-    covers = masks or [None] * len(files)
+    masks = masks or [None] * len(files)
     frames, balls = [], []
-    for i, ((name, path), cover) in enumerate(zip(files.items(), covers, strict=True)):
+    for i, ((name, path), mask) in enumerate(zip(files.items(), masks, strict=True)):
         where = f"{file}: world_mat_{i}"
         intrinsics, pose = decompose(_matrix(file, matrices, f"world_mat_{i}"), where)
         with naming(where):
             fx, fy, cx, cy = _pinhole(intrinsics, where)
             camera = Camera(*image_size(path), fx, fy, cx, cy)
         balls.append(_ball(file, matrices, i))
-        frames.append(Frame(name, path, cover, camera, pose))
+        frames.append(Frame(name, path, mask, camera, pose))
     parsed = hold_out(frames, config.holdout)
     return replace(parsed, downscale=config.downscale, ball=balls[0])
 
 
-def _pictures(folder: Folder, name: str) -> dict[str, Path]:
-    place = folder.path / name
-    return photographs(folder, folder.inside(place)) if place.is_dir() else {}
+def _images(folder: Folder, name: str) -> dict[str, Path]:
+    path = folder.path / name
+    return find_images(folder, folder.inside(path)) if path.is_dir() else {}
 
 
 def decompose(
@@ -81,15 +81,15 @@ def decompose(
 ) -> tuple[Float[Tensor, "3 3"], Float[Tensor, "3 4"]]:
     """P = K [R | t], of any scale and sign, as K with K[2, 2] = 1 and the camera-to-world pose.
 
-    Raises SceneError, naming `where`, for a matrix that sees all points in one plane.
+    Raises SceneError, naming `where`, for a singular matrix.
     """
     left = projection[:, :3]
     largest, _, smallest = torch.linalg.svdvals(left).tolist()
     if smallest < 1e-9 * largest or largest == 0:
         raise SceneError(f"{where} must be a camera's projection matrix, got a singular one")
-    # P is known up to a factor: its sign is that which makes [R | t] keep right hands right.
+    # P is known up to a factor, whose sign makes R a rotation and not a reflection.
     left = left * torch.sign(torch.linalg.det(left))
-    # K R from QR: with E turning the order of rows round, (E M)^T = Q U gives M = (E U^T E)(E Q^T).
+    # K R from QR: with E reversing the order of rows, (E M)^T = Q U gives M = (E U^T E)(E Q^T).
     q, u = torch.linalg.qr(left.flip(0).T)
     upper, rotation = u.T.flip(0, 1), q.T.flip(0)
     signs = torch.sign(upper.diagonal())
@@ -102,7 +102,7 @@ def _pinhole(intrinsics: Float[Tensor, "3 3"], where: str) -> tuple[float, float
     (fx, skew, cx), (_, fy, cy), _ = intrinsics.tolist()
     if abs(skew) > SKEW * fx:
         raise SceneError(f"{where}: pixels must be rectangles, got a skew of {skew:.3g} pixels")
-    # Pixel (0, 0) is the center of the first pixel there; here it is its corner.
+    # DTU has (0, 0) at the center of the first pixel; cameras here have it at its corner.
     return fx, fy, cx + 0.5, cy + 0.5
 
 

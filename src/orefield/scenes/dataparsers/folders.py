@@ -1,4 +1,4 @@
-"""Folders of photographs and of masks, in several sizes: `images`, `images_2`, `masks_4`."""
+"""Folders of images and of masks, in several sizes: `images`, `images_2`, `masks_4`."""
 
 import os
 import re
@@ -9,29 +9,29 @@ from pathlib import Path, PurePosixPath
 from orefield.scenes.dataparsers.parsed_scene import Folder
 from orefield.types import SceneError
 
-PHOTOGRAPHS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 SIZES = ("images", "images_2", "images_4", "images_8")
-"""The usual names, for messages; any whole number does."""
+"""The usual names, for messages; any whole number is accepted."""
 TOLERANCE = 0.02
-"""How far a resized photograph may be from its proportions: a folder of them rounds its sizes."""
+"""How far the proportions of a resized photograph may be off, because sizes are rounded."""
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Where the photographs of a scene lie."""
+class ImageFolder:
+    """The folder that holds the photographs of a scene, in one size."""
 
     images: Path
     masks: Path | None
     """The folder of masks of the same size, if there is one."""
     downscale: int
-    """Left to do by averaging areas."""
+    """What remains to be done by averaging areas."""
 
 
-def choose_pictures(folder: Folder, downscale: int) -> Pictures | None:
-    """The folder of images to read; None without any.
+def choose_images(folder: Folder, downscale: int) -> ImageFolder | None:
+    """The folder of images to read; None if there is none.
 
-    `downscale` counts from the largest folder. Folders without masks do not count if others have
-    some: an object would lose its outline.
+    `downscale` counts from the largest folder. Where some folders have masks, those without are
+    left out: an object would lose its outline.
     """
     images, masks = _sizes(folder, "images"), _sizes(folder, "masks")
     images = {size: path for size, path in images.items() if size in masks} or images
@@ -39,11 +39,11 @@ def choose_pictures(folder: Folder, downscale: int) -> Pictures | None:
         return None
     wanted = min(images) * downscale
     size = max(size for size in images if wanted % size == 0)
-    return Pictures(images[size], masks.get(size), wanted // size)
+    return ImageFolder(images[size], masks.get(size), wanted // size)
 
 
 def _sizes(folder: Folder, kind: str) -> dict[int, Path]:
-    """Folders such as `images_4`, by their number; 1 for the one without."""
+    """Folders such as `images_4`, by their number; a name without one counts as 1."""
     found = {}
     for path in folder.path.iterdir():
         if (match := re.fullmatch(rf"{kind}(?:_(\d{{1,4}}))?", path.name)) and path.is_dir():
@@ -53,8 +53,8 @@ def _sizes(folder: Folder, kind: str) -> dict[int, Path]:
     return found
 
 
-def photographs(folder: Folder, where: Path) -> dict[str, Path]:
-    """Image files in a folder and its subfolders, in sorted order, by their path within it.
+def find_images(folder: Folder, where: Path) -> dict[str, Path]:
+    """Image files in `where` and its subfolders, in sorted order, by their path within it.
 
     Links to folders are not followed. Raises SceneError for a link that leads out of the scene.
     """
@@ -62,7 +62,7 @@ def photographs(folder: Folder, where: Path) -> dict[str, Path]:
     for parent, _, names in os.walk(where):
         for name in names:
             path = Path(parent, name)
-            if path.suffix.lower() in PHOTOGRAPHS and path.is_file():
+            if path.suffix.lower() in IMAGE_ENDINGS and path.is_file():
                 found[path.relative_to(where).as_posix()] = folder.inside(path)
     return dict(sorted(found.items()))
 
@@ -72,13 +72,13 @@ def match_masks(
 ) -> list[Path | None]:
     """The mask of each photograph, by its name (`x.jpg`, `x.jpg.png`) or stem (`x.png`, `x_mask`).
 
-    None for each without a folder of masks. Raises SceneError for a photograph without a mask where
-    one is `required`.
+    All None if there is no folder of masks. Raises SceneError for a photograph without a mask if
+    masks are `required`.
     """
     if masks is None:
         return [None] * len(names)
     files: dict[str, Path] = {}
-    for name, path in photographs(folder, masks).items():
+    for name, path in find_images(folder, masks).items():
         for key in (name, stem(name), stem(name).removesuffix("_mask")):
             files.setdefault(key, path)
     found = [files.get(name) or files.get(stem(name)) for name in names]
@@ -89,14 +89,14 @@ def match_masks(
 
 
 def stem(name: str) -> str:
-    """A path without its ending: `left/0001.jpg` -> `left/0001`."""
+    """A path without its suffix: `left/0001.jpg` -> `left/0001`."""
     return str(PurePosixPath(name).with_suffix(""))
 
 
 def stretch(
     size: tuple[int, int], full: tuple[int | float, int | float], path: Path, where: str
 ) -> tuple[float, float]:
-    """By how much a photograph on disk is larger, across and down, than its camera says.
+    """Width and height of a photograph on disk, as multiples of those that its camera states.
 
     Raises SceneError where the proportions differ by more than rounding.
     """

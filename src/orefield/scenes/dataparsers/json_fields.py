@@ -1,4 +1,4 @@
-"""Typed access to JSON files: a missing or malformed field becomes a SceneError that names it."""
+"""Typed access to JSON files; a missing or malformed field raises a SceneError that names it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,22 +12,22 @@ from orefield.errors import SceneError
 from orefield.system.files import read_json
 
 HUGE = 1e15
-"""No number of a scene is as large; float32 still holds its square."""
+"""Larger numbers are refused; float32 still holds the square of this one."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """A JSON object that knows where it stands, such as `fox/transforms.json: frames[3]`."""
+    """A JSON object and where it was found, such as `fox/transforms.json: frames[3]`."""
 
     where: str
     values: dict[str, Any]
 
     def has(self, name: str) -> bool:
-        """Whether the field is there; an explicit null counts as absent."""
+        """Whether the field exists; an explicit null counts as absent."""
         return self.values.get(name) is not None
 
     def wrong(self, name: str, expected: str) -> SceneError:
-        """The error that says what this field should have been."""
+        """A SceneError that says what this field should have been."""
         separator = "." if self.where.endswith("]") else ": "
         field = f"{self.where}{separator}{name}"
         if name not in self.values:
@@ -56,7 +56,7 @@ class Record:
         return int(value)
 
     def text(self, name: str) -> str:
-        """A string that is not empty."""
+        """A nonempty string."""
         value = self.values.get(name)
         if not isinstance(value, str) or not value:
             raise self.wrong(name, "a text")
@@ -70,7 +70,7 @@ class Record:
         return values
 
     def records(self, name: str) -> list["Record"]:
-        """A list of objects with at least one entry."""
+        """A nonempty list of objects."""
         entries = self.values.get(name)
         if not isinstance(entries, list) or not entries:
             raise self.wrong(name, "a list with one entry per image")
@@ -93,7 +93,7 @@ class Record:
 
 
 def read_record(path: Path) -> Record:
-    """The object a JSON file holds."""
+    """The JSON object in a file."""
     return Record(str(path), read_json(path, SceneError))
 
 

@@ -1,4 +1,4 @@
-"""What the entries of Blender's and of instant-ngp's JSON files have in common."""
+"""What the `frames` of Blender's and of instant-ngp's JSON files have in common."""
 
 import math
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ from orefield.scenes.dataparsers.parsed_scene import Folder, Frame, is_file, rep
 from orefield.scenes.dataparsers.pose_conventions import from_opengl, rigid
 from orefield.types import SceneError
 
-ENDINGS = ("", ".png", ".jpg", ".jpeg")
-"""What may be missing at the end of a `file_path`."""
+OMITTED_ENDINGS = ("", ".png", ".jpg", ".jpeg")
+"""What a `file_path` may lack at its end."""
 
 
 def present_frames(
     folder: Folder, file: Path, entries: Sequence[Record]
 ) -> list[tuple[Record, Path]]:
-    """The entries whose photograph is there, with its path; the others are named in one warning."""
+    """The entries whose photograph exists, with its path; one warning names the others."""
     found = [(entry, _find(folder, entry)) for entry in entries]
     missing = [entry.text("file_path") for entry, path in found if path is None]
     report_missing(str(file), missing, len(entries))
@@ -28,7 +28,7 @@ def present_frames(
 
 def _find(folder: Folder, entry: Record) -> Path | None:
     path = folder.named(entry.text("file_path"), f"{entry.where}.file_path")
-    for ending in ENDINGS:
+    for ending in OMITTED_ENDINGS:
         candidate = path.with_name(path.name + ending)
         if is_file(candidate):
             return folder.inside(candidate)
@@ -36,9 +36,9 @@ def _find(folder: Folder, entry: Record) -> Path | None:
 
 
 def named_file(folder: Folder, entry: Record, field: str) -> Path | None:
-    """The file that a entry names besides its photograph; None without the field.
+    """The file that an entry names besides its photograph; None without the field.
 
-    Raises SceneError for a file that is not there.
+    Raises SceneError for a file that does not exist.
     """
     if not entry.has(field):
         return None
@@ -63,7 +63,7 @@ def focal_length(record: Record, name: str, size: int) -> float:
 
 
 def refuse_mixed_sizes(file: Path, frames: Sequence[Frame]) -> None:
-    """Photographs that share their intrinsics must be of one size: the others' would be wrong."""
+    """Raise SceneError unless all frames, which share their intrinsics, are of one size."""
     for frame in frames:
         camera, first = frame.camera, frames[0].camera
         if (camera.width, camera.height) != (first.width, first.height):

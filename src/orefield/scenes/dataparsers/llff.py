@@ -2,8 +2,8 @@
 
 One row of 17 numbers per photograph: a 3 x 5 matrix, whose columns are the camera's down, right and
 backward axes, its position, and (height, width, focal length) in full-size pixels; then the nearest
-and farthest depth. Photographs and rows agree in sorted order. A folder of masks has the images'
-suffix (`images_8`, `masks_8`) and their stems, with `_mask` behind them or not.
+and farthest depth. Rows belong to the photographs in sorted order. Masks lie in a folder with the
+same suffix (`masks_8` for `images_8`), named as their photographs, with or without `_mask`.
 """
 
 from dataclasses import replace
@@ -18,16 +18,16 @@ from orefield.cameras import Camera
 from orefield.config import SceneConfig
 from orefield.scenes.dataparsers.folders import (
     SIZES,
-    choose_pictures,
+    choose_images,
+    find_images,
     match_masks,
-    photographs,
     stretch,
 )
 from orefield.scenes.dataparsers.json_fields import HUGE
 from orefield.scenes.dataparsers.numpy_files import read_npy
 from orefield.scenes.dataparsers.parsed_scene import Folder, Frame, ParsedScene, hold_out, naming
 from orefield.scenes.dataparsers.pose_conventions import from_llff, rigid
-from orefield.scenes.images import image_size
+from orefield.scenes.image_files import image_size
 from orefield.types import SceneError
 
 POSES = "poses_bounds.npy"
@@ -36,29 +36,28 @@ POSES = "poses_bounds.npy"
 def parse_llff(folder: Folder, config: SceneConfig) -> ParsedScene:
     """All photographs of the folder; every n-th is held out.
 
-    The size of the photographs decides the scale of the intrinsics.
+    Intrinsics are scaled from the full size to the size of the photographs on disk.
     Raises SceneError naming file and field.
     """
     file = folder.inside(folder.path / POSES)
     rows = _rows(file)
-    pictures = choose_pictures(folder, config.downscale)
-    if pictures is None:
+    chosen = choose_images(folder, config.downscale)
+    if chosen is None:
         looked = ", ".join(SIZES)
         raise SceneError(
             f"{folder.path}: {POSES} needs a folder of images beside it; looked for {looked}"
         )
-    files = photographs(folder, pictures.images)
+    files = find_images(folder, chosen.images)
     if len(files) != len(rows):
         raise SceneError(
-            f"{file}: has {len(rows)} rows, expected {len(files)}, "
-            f"one per image in {pictures.images}"
+            f"{file}: has {len(rows)} rows, expected {len(files)}, one per image in {chosen.images}"
         )
-    covers = match_masks(folder, list(files), pictures.masks, config.masks == "alpha")
+    masks = match_masks(folder, list(files), chosen.masks, config.masks == "alpha")
     frames = [
-        _frame(f"{file}: row {i}", row, path, cover)
-        for i, (row, path, cover) in enumerate(zip(rows, files.values(), covers, strict=True))
+        _frame(f"{file}: row {i}", row, path, mask)
+        for i, (row, path, mask) in enumerate(zip(rows, files.values(), masks, strict=True))
     ]
-    return replace(hold_out(frames, config.holdout), downscale=pictures.downscale)
+    return replace(hold_out(frames, config.holdout), downscale=chosen.downscale)
 
 
 def _rows(file: Path) -> Float[Tensor, "rows 17"]:

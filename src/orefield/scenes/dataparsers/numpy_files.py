@@ -1,4 +1,4 @@
-"""NumPy files, read without trusting what their heads say."""
+"""NumPy files, read without trusting the sizes that their headers state."""
 
 import zipfile
 import zlib
@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from orefield.types import SceneError
 
 MATRIX_BYTES = 2**12
-"""Most that one array of an .npz may take: a camera's matrix has 128 bytes."""
-ARRAYS = 2**16
-# NumPy takes the head of a file for Python, and its parser's complaints get through.
+"""Most that is read of one array in an .npz; the matrix of a camera has 128 bytes."""
+MOST_ARRAYS = 2**16
+# NumPy parses the header as Python and lets the errors of that parser through.
 _BROKEN = (OSError, ValueError, EOFError, OverflowError, SyntaxError, TokenError, RecursionError)
 
 
 def read_npy(file: Path) -> NDArray[Any]:
-    """The array in a .npy file, mapped, not read: a head that claims too much is an error."""
+    """The array in a .npy file, memory-mapped: a header that claims too much is an error."""
     try:
         array = np.load(file, mmap_mode="r", allow_pickle=False)
     except _BROKEN as error:
@@ -35,7 +35,7 @@ def read_npz(file: Path) -> dict[str, NDArray[Any]]:
     try:
         with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
-            if len(members) > ARRAYS:
+            if len(members) > MOST_ARRAYS:
                 raise SceneError(f"{file}: expected matrices of cameras, got {len(members)} arrays")
             return {
                 member.filename.removesuffix(".npy"): _matrix(file, archive, member)

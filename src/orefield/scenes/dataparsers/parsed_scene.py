@@ -1,4 +1,4 @@
-"""Photographs listed by a scene's files but not yet read."""
+"""What a dataparser returns: frames and splits, before any photograph is read."""
 
 import posixpath
 import warnings
@@ -17,8 +17,8 @@ from orefield.types import SceneError
 
 
 @dataclass(frozen=True)
-class Depth:
-    """A depth map on disk: its numbers times `unit` are lengths in the coordinates of the files."""
+class DepthFile:
+    """A depth map on disk; its values times `unit` are lengths in the coordinates of the files."""
 
     file: Path
     unit: float
@@ -26,7 +26,7 @@ class Depth:
 
 @dataclass(frozen=True)
 class Frame:
-    """A photograph on disk and where it was taken."""
+    """A photograph on disk, its camera and its pose."""
 
     name: str
     image: Path
@@ -36,33 +36,34 @@ class Frame:
     pose: Float[Tensor, "3 4"]
     """Camera to world, OpenCV axes, in the coordinates of the files, float64."""
     bounds: tuple[float, float] | None = None
-    """Depth of the nearest and farthest thing in view, where the files tell."""
-    depth: Depth | None = None
+    """Depth of the nearest and farthest thing in view, where the files state it."""
+    depth: DepthFile | None = None
     upright: bool = True
-    """Whether the camera is that of the photograph turned as its EXIF data say."""
+    """True if the camera is for the photograph turned as its EXIF data say, False if for the
+    photograph as it is stored."""
 
 
 @dataclass(frozen=True)
 class ParsedScene:
-    """All that a scene's files say, before any photograph is read."""
+    """All that the files of a scene say, before any photograph is read."""
 
     train: Sequence[Frame]
     test: Sequence[Frame]
     split: str
-    """How the two were told apart."""
+    """How they were divided, for people."""
     downscale: int = 1
-    """What is left of the downscaling that was asked for, once the folder of images is chosen."""
+    """What remains of the downscaling that was asked for, once the folder of images is chosen."""
     points: Float[Tensor, "points 3"] | None = None
     """Points on surfaces, in the coordinates of the files, float64."""
     ball: tuple[Float[Tensor, "3"], float] | None = None
-    """Center and radius of the ball that holds the scene, where the files tell."""
-    reach: float | None = None
-    """Half the side of the cube worth sampling, where the files tell."""
+    """Center and radius of the ball that holds the scene, where the files state it."""
+    half_extent: float | None = None
+    """Half the side of the cube that holds all there is, where the files state it."""
 
 
 @dataclass(frozen=True)
 class Folder:
-    """A scene's folder, which its files may not lead out of unless `outside` says so."""
+    """A scene's folder; its files may refer to others outside only if `outside` allows it."""
 
     path: Path
     outside: bool = False
@@ -72,7 +73,7 @@ class Folder:
         return self.path.resolve()
 
     def named(self, name: str, where: str) -> Path:
-        """The path of a file that a scene names at `where`.
+        """The path of a file that the scene names; `where` says in which field, for the error.
 
         Raises SceneError for a name that leads out of the folder.
         """
@@ -88,7 +89,7 @@ class Folder:
         return self.path / (name if leads_out else plain)
 
     def inside(self, path: Path) -> Path:
-        """A path that exists; SceneError if links make it lead out of the folder."""
+        """The same path; SceneError if links make it lead out of the folder."""
         real = path.resolve()
         if not (self.outside or real.is_relative_to(self._real)):
             raise SceneError(
@@ -99,21 +100,21 @@ class Folder:
 
 
 def hold_out(frames: Sequence[Frame], every: int) -> ParsedScene:
-    """Every n-th photograph, starting with the first, becomes a test view."""
+    """Every n-th frame, starting with the first, becomes a test view."""
     train = [frame for i, frame in enumerate(frames) if i % every]
     ordinal = {2: "2nd", 3: "3rd"}.get(every, f"{every}th")
     return ParsedScene(train, frames[::every], f"every {ordinal} image")
 
 
 def evenly(frames: Sequence[Frame], most: int) -> Sequence[Frame]:
-    """At most this many of the photographs, evenly spaced from the first; all of them for 0."""
+    """At most this many of the frames, evenly spaced from the first; all of them for 0."""
     if most == 0 or len(frames) <= most:
         return frames
     return [frames[i * len(frames) // most] for i in range(most)]
 
 
 def is_file(path: Path) -> bool:
-    """Whether a file is there; a name that no file system could hold counts as absent."""
+    """Whether the file exists; one with a name that no file system allows does not."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -122,7 +123,7 @@ def is_file(path: Path) -> bool:
 
 @contextmanager
 def naming(where: str) -> Iterator[None]:
-    """What a camera says against its numbers becomes a SceneError that names where they stand."""
+    """Turns the ValueError of a camera with bad parameters into a SceneError that names `where`."""
     try:
         yield
     except SceneError:
@@ -132,7 +133,7 @@ def naming(where: str) -> Iterator[None]:
 
 
 def report_missing(where: str, missing: Sequence[str], listed: int) -> None:
-    """One warning that names the absent photographs; SceneError if none is left."""
+    """Warn once, naming the missing photographs; SceneError if all of the `listed` are missing."""
     if len(missing) == listed:
         raise SceneError(f"{where}: none of the {listed} images is there, such as {missing[0]!r}")
     if missing:

@@ -1,4 +1,4 @@
-"""Camera poses from files: made rigid, in OpenCV axes, or refused."""
+"""Camera poses from files: checked to be rigid, and turned to OpenCV axes."""
 
 import torch
 from jaxtyping import Float
@@ -7,11 +7,11 @@ from torch import Tensor
 from orefield.types import SceneError
 
 ROUNDING = 1e-3
-"""How far the axes of a pose may be from equal length and right angles: files round."""
+"""How far the axes of a pose may be from equal lengths and right angles, because files round."""
 
 
 def rigid(pose: Float[Tensor, "3 4"], where: str) -> Float[Tensor, "3 4"]:
-    """The pose with the rotation nearest to its 3 x 3 part, which may carry rounding and a scale.
+    """The pose with its 3 x 3 part, up to rounding and a scale, replaced by the nearest rotation.
 
     Raises SceneError, naming `where`, for numbers that are not finite and for anything but a
     rotation: axes of different length, oblique axes, a mirror image.

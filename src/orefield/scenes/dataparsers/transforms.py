@@ -1,12 +1,12 @@
 """The `transforms.json` of instant-ngp and nerfstudio: one file for a whole capture.
 
 Intrinsics (`fl_x fl_y cx cy w h k1 k2 k3 p1 p2`, or `camera_angle_x` instead of a focal length; for
-a fisheye `k1 k2 k3 k4`) and `camera_model` stand at the top, in a entry, or both; the entry's win.
-`frames` holds `file_path`, `transform_matrix` (camera-to-world, OpenGL axes) and optionally
-`mask_path` and `depth_file_path`. Frames are taken in the order of their paths. `train_filenames`,
-`val_filenames` and `test_filenames` make a split. instant-ngp's `aabb_scale` says how far the
-scene's surroundings reach. Not used: `ply_file_path`, and `applied_transform`, which the poses
-already contain.
+a fisheye `k1 k2 k3 k4`) and `camera_model` stand at the top of the file or in an entry of `frames`;
+the entry's come first. An entry also holds `file_path`, `transform_matrix` (camera-to-world, OpenGL
+axes) and optionally `mask_path` and `depth_file_path`. Frames are sorted by their paths.
+`train_filenames`, `val_filenames` and `test_filenames` make a split. instant-ngp's `aabb_scale`
+says how far the background extends. Not used: `ply_file_path`, and `applied_transform`, which the
+poses already contain.
 """
 
 from collections.abc import Sequence
@@ -24,14 +24,14 @@ from orefield.scenes.dataparsers.json_frames import (
     refuse_mixed_sizes,
 )
 from orefield.scenes.dataparsers.parsed_scene import (
-    Depth,
+    DepthFile,
     Folder,
     Frame,
     ParsedScene,
     hold_out,
     naming,
 )
-from orefield.scenes.images import image_size
+from orefield.scenes.image_files import image_size
 
 MODELS: dict[str, Lens] = {
     "OPENCV": "perspective",
@@ -55,11 +55,11 @@ SPLITS = ("train_filenames", "val_filenames", "test_filenames")
 NGP_UNIT = 0.33
 """instant-ngp shrinks the files' coordinates by this; its cube then has the side `aabb_scale`."""
 MILLIMETERS = 1e-3
-"""Length of one step of a depth map, where `depth_unit_scale_factor` does not say."""
+"""Unit of a depth map in meters, where `depth_unit_scale_factor` does not state it."""
 
 
 def parse_transforms(folder: Folder, file: Path, config: SceneConfig) -> ParsedScene:
-    """The photographs a `transforms.json` names, less the missing ones.
+    """The frames of a `transforms.json` whose photographs exist.
 
     Without a split in the file every n-th is held out. Raises SceneError naming file and field.
     """
@@ -75,7 +75,7 @@ def parse_transforms(folder: Folder, file: Path, config: SceneConfig) -> ParsedS
             mask,
             _camera(_Intrinsics(entry, root), path),
             frame_pose(entry),
-            depth=None if depth is None else Depth(depth, unit),
+            depth=None if depth is None else DepthFile(depth, unit),
         )
         frames.append(frame)
         if not any(map(entry.has, FOCAL)):
@@ -87,8 +87,8 @@ def parse_transforms(folder: Folder, file: Path, config: SceneConfig) -> ParsedS
         parsed = _split(root, [entry.text("file_path") for entry in entries], frames)
     else:
         parsed = hold_out(frames, config.holdout)
-    reach = root.positive("aabb_scale") / NGP_UNIT / 2 if root.has("aabb_scale") else None
-    return replace(parsed, downscale=config.downscale, reach=reach)
+    half_extent = root.positive("aabb_scale") / NGP_UNIT / 2 if root.has("aabb_scale") else None
+    return replace(parsed, downscale=config.downscale, half_extent=half_extent)
 
 
 def _depth_unit(root: Record) -> float:
@@ -97,15 +97,15 @@ def _depth_unit(root: Record) -> float:
 
 
 def _split(root: Record, listed: Sequence[str], frames: Sequence[Frame]) -> ParsedScene:
-    """The split that the file names; validation views stand in for missing test views.
+    """The split that the file states; validation views are used where test views are missing.
 
-    Without `train_filenames` all others are training views.
+    Without `train_filenames` all other frames are training views.
     """
     named = {field: root.texts(field) if root.has(field) else [] for field in SPLITS}
     for field, names in named.items():
         for name in names:
             if name not in listed:
-                raise root.wrong(field, f"names of entries; no entry has {name!r:.60}")
+                raise root.wrong(field, f"names of frames; no frame has {name!r:.60}")
     train, val, test = map(set, named.values())
     held_out = test or val
     if not root.has(SPLITS[0]):
@@ -122,13 +122,13 @@ def _split(root: Record, listed: Sequence[str], frames: Sequence[Frame]) -> Pars
 
 @dataclass(frozen=True)
 class _Intrinsics:
-    """A entry's own intrinsics over the file's."""
+    """Intrinsics of one frame: its own fields first, then those at the top of the file."""
 
     entry: Record
     root: Record
 
     def stated(self, name: str) -> Record | None:
-        """Where the field stands, if anywhere."""
+        """The record that has the field, if any."""
         return next((record for record in (self.entry, self.root) if record.has(name)), None)
 
     def number(self, name: str, default: float) -> float:
@@ -151,7 +151,7 @@ class _Intrinsics:
 
 
 def _camera(intrinsics: _Intrinsics, path: Path) -> Camera:
-    """The camera of one entry; its size is the photograph's, from which follows what is absent."""
+    """The camera of one frame; absent fields follow from the size of its photograph."""
     lens = _lens(intrinsics)
     width, height = image_size(path)
     width, height = intrinsics.size("w", width, path), intrinsics.size("h", height, path)
@@ -176,7 +176,10 @@ def _camera(intrinsics: _Intrinsics, path: Path) -> Camera:
 
 
 def _lens(intrinsics: _Intrinsics) -> Lens:
-    """What `camera_model` or instant-ngp's `is_fisheye` says; other coefficients are refused."""
+    """The lens that `camera_model` or instant-ngp's `is_fisheye` states.
+
+    Raises SceneError for a coefficient that such a lens does not have.
+    """
     lens: Lens = "perspective"
     flag = intrinsics.stated("is_fisheye")
     if flag and flag.values["is_fisheye"]:
