@@ -1,4 +1,4 @@
-"""Steps of several training loops in turn, with the time and the memory that each takes."""
+"""What the examples share: training loops in turn, their time and memory, and scores."""
 
 import time
 from collections import Counter
@@ -10,9 +10,7 @@ from statistics import median
 import torch
 from torch import Tensor, nn
 
-from orefield.cameras import view_rays
-from orefield.mining import MiningStats
-from orefield.scenes import View
+from orefield import MiningStats, View, view_rays
 
 
 @dataclass
@@ -20,16 +18,15 @@ class Cost:
     """What a step takes."""
 
     milliseconds: float
-    """The median over the steps, so that what else the machine does counts for little."""
+    """Median over the steps, so that what else the machine does counts for little."""
     held: int
-    """Bytes held for the backward pass, at most, in the last step."""
+    """Peak of the bytes held for the backward pass, in the last step."""
 
 
 def take_turns(arms: dict[str, Callable[[], object]], steps: int) -> dict[str, Cost]:
-    """Run `steps` steps of each arm, at least 3, taking turns: a slow minute hits all alike.
+    """Run `steps` steps of each arm, at least 3, in turns: a slow minute hits all arms alike.
 
-    The first step, which compiles and allocates, and the last, in which bytes are counted, are not
-    timed.
+    Not timed are the first step, which compiles and allocates, and the last, which counts bytes.
     """
     times: dict[str, list[float]] = {name: [] for name in arms}
     for _ in range(steps - 1):
@@ -46,7 +43,7 @@ def take_turns(arms: dict[str, Callable[[], object]], steps: int) -> dict[str, C
 
 
 def table(costs: dict[str, Cost], stats: dict[str, MiningStats], psnr: dict[str, float]) -> str:
-    """One line per arm; the share kept is that of its last step."""
+    """One line per arm; the share of samples kept is the last step's."""
     lines = [f"{'rule':12}{'ms/step':>9}{'held MB':>9}{'kept':>7}{'PSNR':>8}"]
     for name, cost in costs.items():
         kept = stats[name].share if stats[name].passes else 1.0
@@ -63,13 +60,13 @@ def over_white(rgba: Tensor) -> Tensor:
 
 @torch.no_grad()
 def psnr(network: nn.Module, render, views: Sequence[View], jitter: Tensor) -> float:
-    """Over all pixels of the views, in dB; every ray takes the samples of the one row of jitter."""
+    """PSNR over all pixels of the views, in dB; `jitter` [1, samples] serves every ray."""
     errors = []
     for view in views:
         rays, pixels = view_rays(view.camera, view.pose), view.image.flatten(0, 1) / 255
-        for part in torch.arange(len(rays)).split(2048):
-            where = rays.origins[part], rays.directions[part]
-            image = render(network, *where, jitter.expand(len(part), -1))
+        for part in torch.arange(len(pixels)).split(2048):
+            some = rays.origins[part], rays.directions[part]
+            image = render(network, *some, jitter.expand(len(part), -1))
             errors.append((image - over_white(pixels[part])).square().flatten())
     return float(-10 * torch.cat(errors).mean().log10())
 
@@ -87,7 +84,7 @@ class Held:
         self.users: Counter[int] = Counter()
 
     def change(self, x: Tensor, users: int) -> None:
-        """Take note that a tensor has so many more users."""
+        """Count so many more users of a tensor."""
         memory = x.untyped_storage()
         before = self.users[memory.data_ptr()]
         self.users[memory.data_ptr()] += users
@@ -97,7 +94,7 @@ class Held:
 
 
 class _Kept:
-    """A tensor saved for the backward pass; the graph drops it when it has no more use for it."""
+    """A tensor saved for the backward pass, which the graph drops when it is done with it."""
 
     def __init__(self, x: Tensor, held: Held) -> None:
         self.x, self.held = x, held

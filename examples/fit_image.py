@@ -1,9 +1,9 @@
-"""A network that learns an image: coordinates in, color out.
+"""A network that learns an image, from coordinates to color.
 
     python examples/fit_image.py [photo.jpg]
 
-Each pixel is a sample, and its hardness is its own error. Without a file the image is drawn here: a
-disc, and stripes that get finer to the right.
+Each pixel is a sample, and its hardness is its own error. Without a file the image is drawn here:
+a disc, and stripes that get finer to the right.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from compare import table, take_turns
 from PIL import Image
 from torch import Tensor, nn
 
-from orefield.mining import MiningStats, mine
+from orefield import MiningStats, mine
 
 
 def drawn(size: int) -> Tensor:

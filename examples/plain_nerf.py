@@ -14,13 +14,18 @@ import torch
 from compare import over_white, psnr, table, take_turns
 from torch import Tensor, nn
 
-from orefield.config import SceneConfig
-from orefield.mining import MiningStats, mine  # MINING 1: the import
-from orefield.scenes import PixelSampler, open_scene
+from orefield import (  # MINING 1: the import
+    MiningStats,
+    PixelSampler,
+    Scene,
+    SceneConfig,
+    mine,
+    open_scene,
+)
 
 
 class Nerf(nn.Module):
-    """Position and direction of each sample to (log density, color logits)."""
+    """From the position and direction of each sample to (log density, color logits)."""
 
     def __init__(self, width: int = 128, octaves: int = 7) -> None:
         """Four hidden layers of `width`."""
@@ -49,17 +54,17 @@ def render(network, origins: Tensor, directions: Tensor, jitter: Tensor) -> Tens
     t = near + (far - near) * (torch.arange(n) + jitter) / n
     points = origins[:, None] + t[..., None] * directions[:, None]
     raw = network(points.flatten(0, 1), directions.repeat_interleave(n, 0)).view(rays, n, 4)
-    thickness = raw[..., 0].exp() * (far - near) / n
-    weights = torch.exp(thickness - thickness.cumsum(1)) * -torch.expm1(-thickness)
+    depth = raw[..., 0].exp() * (far - near) / n  # optical depth of each interval
+    weights = torch.exp(depth - depth.cumsum(1)) * -torch.expm1(-depth)
     return (weights[..., None] * (raw[..., 1:].sigmoid() - 1)).sum(1) + 1
 
 
-def steps(net: nn.Module, rule: str, stats: MiningStats, bank: PixelSampler, args):
+def steps(net: nn.Module, rule: str, stats: MiningStats, pixels: PixelSampler, args):
     """One training step after the other."""
     generator = torch.Generator().manual_seed(0)
     optimizer = torch.optim.Adam(net.parameters(), lr=args.lr, eps=1e-15)
     while True:
-        rays, rgba, *_ = bank.sample(args.rays, generator)
+        rays, rgba, *_ = pixels.sample(args.rays, generator)
         jitter = torch.rand(args.rays, args.samples, generator=generator)
 
         def network(points: Tensor, views: Tensor) -> Tensor:
@@ -73,12 +78,16 @@ def steps(net: nn.Module, rule: str, stats: MiningStats, bank: PixelSampler, arg
         yield loss
 
 
-def train(nets: dict[str, nn.Module], args: argparse.Namespace) -> dict[str, float]:
+def read(args: argparse.Namespace) -> Scene:
+    """The scene, with two of its test views."""
+    return open_scene(args.scene, SceneConfig(downscale=args.downscale, max_test_views=2))
+
+
+def train(nets: dict[str, nn.Module], scene: Scene, args: argparse.Namespace) -> dict[str, float]:
     """Train one network per rule, print the table, return each one's test PSNR."""
-    scene = open_scene(args.scene, SceneConfig(downscale=args.downscale, max_test_views=2))
-    bank = PixelSampler(scene.train)
-    stats = {rule: MiningStats() for rule in nets}  # MINING 3: notes what was kept
-    arms = {rule: steps(net, rule, stats[rule], bank, args) for rule, net in nets.items()}
+    pixels = PixelSampler(scene.train)
+    stats = {rule: MiningStats() for rule in nets}  # MINING 3: records what was kept
+    arms = {rule: steps(net, rule, stats[rule], pixels, args) for rule, net in nets.items()}
     costs = take_turns({rule: arm.__next__ for rule, arm in arms.items()}, args.steps)
     middle = torch.full((1, args.samples), 0.5)
     scores = {rule: psnr(net, render, scene.test, middle) for rule, net in nets.items()}
@@ -88,7 +97,7 @@ def train(nets: dict[str, nn.Module], args: argparse.Namespace) -> dict[str, flo
 
 
 def arguments(lr: float) -> argparse.ArgumentParser:
-    """What both NeRF examples can be told."""
+    """The arguments that both NeRF examples take."""
     parser = argparse.ArgumentParser()
     parser.add_argument("scene", help="a scene's folder, or the name of an embedded scene")
     parser.add_argument("--downscale", type=int, default=4, help="makes 400 pixels 100")
@@ -105,7 +114,7 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     args = arguments(lr=2e-3).parse_args(argv)
     torch.manual_seed(0)
     net = Nerf()
-    return train({rule: copy.deepcopy(net) for rule in args.rules}, args)
+    return train({rule: copy.deepcopy(net) for rule in args.rules}, read(args), args)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,21 @@
 """Each example runs, learns, and mines as well as it does not."""
 
+import ast
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 import torch
 
-from orefield.scenes.shapes.procedural import write_shapes
+import orefield
+from orefield.scenes.shapes import write_shapes
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 NERF = ["--downscale", "1", "--rays", "128", "--samples", "24"]
 CASES = {
-    "plain_nerf": [*NERF, "--steps", "60"],
-    "foreign_renderer": [*NERF, "--steps", "40", "--log2-table", "12"],
-    "fit_image": ["--size", "48", "--pixels", "1024", "--width", "48", "--steps", "80"],
+    "plain_nerf": [*NERF, "--steps", "40"],
+    "foreign_renderer": [*NERF, "--steps", "30", "--log2-hashmap-size", "12"],
+    "fit_image": ["--size", "48", "--pixels", "1024", "--width", "48", "--steps", "60"],
 }
 
 
@@ -61,3 +63,13 @@ def test_held_bytes_count_what_lives_at_the_same_time(example):
         assert held.peak == 4000
         x.exp().sin().sum().backward()
     assert held.peak == 4000  # exp and sin hold the same tensor, after y was dropped
+
+
+def test_examples_need_nothing_but_the_public_names():
+    named = {"orefield": set(orefield.__all__)}
+    for file in EXAMPLES.glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("orefield"):
+                assert {alias.name for alias in node.names} <= named[node.module], file.name
+            if isinstance(node, ast.Import):
+                assert not [a for a in node.names if a.name.startswith("orefield.")], file.name

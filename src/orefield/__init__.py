@@ -21,6 +21,8 @@ orefield` stays instant.
     fit              train until the budget is used, yielding after each step
     render_view      color, opacity and depth of a view
     evaluate_views   render and score views
+    view_rays        rays through all pixels of a camera at a pose
+    PixelSampler     random training pixels with their rays
     orbit            a camera path round what the photographs look at
     mine             hard sample mining for your own network and loop
     MiningStats      what `mine` kept
@@ -33,6 +35,7 @@ from typing import TYPE_CHECKING
 from orefield._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from orefield.cameras import view_rays as view_rays
     from orefield.cameras.paths import orbit as orbit
     from orefield.config import FieldConfig as FieldConfig
     from orefield.config import MiningConfig as MiningConfig
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
     from orefield.runs.loop import TrainingRun as TrainingRun
     from orefield.runs.loop import resume_run as resume_run
     from orefield.runs.loop import start_run as start_run
+    from orefield.scenes import PixelSampler as PixelSampler
     from orefield.scenes import Scene as Scene
     from orefield.scenes import View as View
     from orefield.scenes import open_scene as open_scene
@@ -75,6 +79,8 @@ _HOME = {
     "fit": "training.trainer",
     "render_view": "rendering.render",
     "evaluate_views": "evaluation.views",
+    "view_rays": "cameras",
+    "PixelSampler": "scenes",
     "orbit": "cameras.paths",
     "mine": "mining",
     "MiningStats": "mining",

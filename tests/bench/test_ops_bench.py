@@ -8,28 +8,31 @@ from pathlib import Path
 import pytest
 import torch
 
-from orefield.bench import ops, scene
-from orefield.bench.ops import Budget, bench_ops, copy_bandwidth, header, interleaved
+from orefield.bench import ops, run
+from orefield.bench.ops import TimeBudget, bench_ops, copy_bandwidth, header, interleaved
 from orefield.bench.ops_cases import cases
-from orefield.bench.run import bench_scene
+from orefield.bench.run import bench_run
 from orefield.cli import main
-from orefield.config import OptimConfig, RunConfig
-from orefield.ops.cpu import composite
+from orefield.config import OptimConfig, RunConfig, resolve_preset
+from orefield.errors import SceneError
+from orefield.ops.cpu import volume_rendering
+from orefield.runs.schedule import COMPARE_AT
 from orefield.scenes import Scene
 
 CPU = torch.device("cpu")
-QUICK = Budget(seconds=0.001, fewest=1, most=1)
+QUICK = TimeBudget(seconds=0.001, fewest=1, most=1)
 OPS = {
-    "march", "march_fixed", "hash_grid", "hash_grid_backward", "composite", "volume_rendering_backward",
-    "visibility", "compact", "adam",
+    "march", "march_fixed", "hash_grid", "hash_grid_backward", "volume_rendering",
+    "volume_rendering_backward", "transmittance", "compact", "sparse_adam",
 }  # fmt: skip
 
 
 @pytest.fixture
 def config(tiny_config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> RunConfig:
-    monkeypatch.setattr(scene, "PROBE", 256)
+    monkeypatch.setattr(run, "PROBE", 256)
     monkeypatch.setattr(ops, "_COPY", {"cpu": 2**22})
-    return dataclasses.replace(tiny_config, optim=OptimConfig(target_samples=512))
+    small = dataclasses.replace(tiny_config, optim=OptimConfig(target_samples=512))
+    return resolve_preset(small, unbounded=False, opaque=False)[0]
 
 
 def test_every_op_agrees_with_its_definition(config: RunConfig) -> None:
@@ -44,8 +47,8 @@ def test_every_op_agrees_with_its_definition(config: RunConfig) -> None:
 
 
 def test_a_wrong_op_is_noticed(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = composite.backward
-    monkeypatch.setattr(composite, "backward", lambda *inputs: 1.001 * right(*inputs))
+    right = volume_rendering.backward
+    monkeypatch.setattr(volume_rendering, "backward", lambda *inputs: 1.001 * right(*inputs))
     wrong = {row["op"] for row in bench_ops(config, CPU, QUICK) if not row["agrees"]}
     assert wrong == {"volume_rendering_backward"}
 
@@ -64,7 +67,7 @@ def test_times_are_medians_taken_in_turns() -> None:
         time.sleep(0.004)
 
     found = interleaved(
-        {"slow": slow, "fast": lambda: order.append("fast")}, CPU, Budget(10.0, 1, 3)
+        {"slow": slow, "fast": lambda: order.append("fast")}, CPU, TimeBudget(10.0, 1, 3)
     )
     assert order == ["slow", "fast"] * 4  # the first go warms up
     assert found["fast"] < 0.004 <= found["slow"]
@@ -77,24 +80,27 @@ def test_the_header_names_the_device_and_what_runs_there(config: RunConfig) -> N
     assert copy_bandwidth(CPU, QUICK) > 1e8
 
 
-def test_a_scene_is_measured_by_its_clock(tiny_scene: Scene, config: RunConfig) -> None:
-    config = dataclasses.replace(config, steps=0, seconds=0.3)
-    facts = bench_scene(tiny_scene, config, (5.0, 90.0))
-    assert facts["seconds"] >= 0.3
-    times = [point["seconds"] for point in facts["points"]]
+def test_a_run_is_measured_by_its_own_clock(tiny_scene: Scene, config: RunConfig) -> None:
+    config = dataclasses.replace(config, steps=20)
+    facts = bench_run(tiny_scene, config, (5.0, 90.0))
+    assert facts["ms_per_step"] == pytest.approx(1e3 * facts["seconds"] / 20)
+    points = facts["points"]
+    first = [next(s for s in range(1, 21) if s / 20 >= share) for share in COMPARE_AT]
+    assert [point["steps"] for point in points] == first
+    times = [point["seconds"] for point in points]
     assert times == sorted(times)
-    assert len(times) >= 2
+    assert times[-1] <= facts["seconds"]
     assert facts["seconds_to_psnr"]["5"] is not None
     assert facts["seconds_to_psnr"]["90"] is None
     assert len(facts["psnr_at"]) == 3
     assert 0 < facts["kept_share"] < 1
     assert facts["memory"]["peak_bytes"] > 0
     json.dumps(facts, allow_nan=False)
-    with pytest.raises(ValueError, match="at least one test view"):
-        bench_scene(dataclasses.replace(tiny_scene, test=()), config, ())
+    with pytest.raises(SceneError, match="at least one test view"):
+        bench_run(dataclasses.replace(tiny_scene, test=()), config, ())
 
 
-SMALL = "--field.levels 4 --field.log2-table 10 --optim.target_samples 512 --device cpu"
+SMALL = "--field.levels 4 --field.log2-hashmap-size 10 --optim.target_samples 512 --device cpu"
 
 
 def test_the_commands_print_their_result_as_the_last_line(
@@ -107,7 +113,7 @@ def test_the_commands_print_their_result_as_the_last_line(
     assert json.loads(last) == json.loads(out.read_text())
     assert {row["op"] for row in json.loads(last)["ops"]} == OPS
     grid = "--sampler.resolution 16 --sampler.steps_per_diagonal 64 --steps 6 --psnr 5 6"
-    assert main(["bench", "scene", str(tiny_folder), *grid.split(), *SMALL.split()]) == 0
+    assert main(["bench", "run", str(tiny_folder), *grid.split(), *SMALL.split()]) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert result["steps"] == 6
     assert set(result["seconds_to_psnr"]) == {"5", "6"}

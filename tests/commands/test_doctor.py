@@ -3,8 +3,9 @@ import sys
 import pytest
 import torch
 
-from orefield import devices, doctor
 from orefield.cli import main
+from orefield.commands import doctor
+from orefield.system import devices
 
 
 def test_every_need_is_named_with_its_version() -> None:
@@ -17,12 +18,12 @@ def test_every_need_is_named_with_its_version() -> None:
     assert findings["kernel cache"].remedy is None
 
 
-def test_a_missing_package_gets_one_line_that_mends_it(monkeypatch, capsys) -> None:
+def test_a_missing_package_gets_one_line_that_fixes_it(monkeypatch, capsys) -> None:
     real = doctor.installed
     monkeypatch.setattr(doctor, "installed", lambda name: None if name == "rich" else real(name))
     assert main(["doctor"]) == 1
     printed = capsys.readouterr().out
-    assert "to mend rich: pip install rich\n" in printed
+    assert "to fix rich: pip install rich\n" in printed
     assert printed.endswith("something needed is missing\n")
 
 
@@ -31,7 +32,7 @@ def test_a_missing_extra_is_no_fault(monkeypatch, capsys) -> None:
     monkeypatch.setattr(doctor, "installed", lambda name: None if name == "av" else real(name))
     assert main(["doctor"]) == 0
     printed = capsys.readouterr().out
-    assert "to mend av: pip install 'orefield[video]'" in printed
+    assert "to fix av: pip install 'orefield[video]'" in printed
     assert printed.endswith("all well\n")
 
 
@@ -75,5 +76,5 @@ def test_apples_gpu_is_a_best_effort(monkeypatch) -> None:
     monkeypatch.setattr(devices, "devices_there", lambda: ["cpu", "mps"])
     findings = {finding.name: finding for finding in doctor.examine()}
     assert findings["mps"].value == "mps, matrix products in fp32"
-    assert findings["mps kernels"].value.endswith("slowly and as a best effort")
+    assert findings["mps kernels"].value.endswith("run: slow, and a best effort")
     assert findings["mps kernels"].remedy is None

@@ -1,73 +1,104 @@
-"""Laws of presets."""
+"""Laws of presets: they fill in what nobody set, and overwrite nothing."""
 
 import dataclasses
+from typing import Any
 
 import pytest
-import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from orefield.cameras import Camera
-from orefield.config import ConfigError, RunConfig, changed, from_dict, to_dict
-from orefield.config.presets import OPAQUE, PRESETS, SURROUNDINGS, UNBOUNDED, settle
-from orefield.scenes.scene import Scene, View
+from orefield.config import ConfigError, RunConfig, changed, from_dict, resolve_preset, to_dict
+from orefield.config.presets import BOUNDED, OPAQUE, SAMPLERS, UNBOUNDED
 
-BOXED = Scene("boxed", (), (), torch.eye(4), 0.1, "official")
-PLACE = dataclasses.replace(BOXED, name="place", background_extent=16)
-
-
-def test_auto_takes_the_grid_for_a_scene_in_its_box():
-    config, why = settle(RunConfig(), BOXED)
-    assert (config.preset, config.sampler.kind) == ("ngp", "occupancy")
-    assert why == "preset ngp (occupancy grid): the scene fits its box"
-    assert dataclasses.replace(config, preset="auto") == RunConfig()
-
-
-def test_auto_says_what_it_takes_for_a_place():
-    config, why = settle(RunConfig(), PLACE)
-    assert config.preset == UNBOUNDED
-    assert why.endswith("the scene has surroundings")
-    assert config.field.max_resolution == SURROUNDINGS["field.max_resolution"]
+SCENES = {(False, False): BOUNDED, (False, True): OPAQUE, (True, False): UNBOUNDED}
+SCENES[True, True] = UNBOUNDED
+NAMES = ["sampler.kind", *BOUNDED]
+"""Every setting that a preset chooses."""
+OTHER = {
+    "field.init_density": 0.25,
+    "field.max_resolution": 300,
+    "field.log2_hashmap_size": 11,
+    "sampler.steps_per_diagonal": 55,
+    "sampler.cone_angle": 0.0,
+}
+"""Values that no preset has."""
 
 
-@pytest.mark.parametrize("name", PRESETS)
-@pytest.mark.parametrize("scene", [BOXED, PLACE])
-def test_a_preset_asked_for_is_taken(name, scene):
-    config, why = settle(changed(RunConfig(), f"preset={name}"), scene)
-    assert config.sampler.kind == ("proposal" if name == "nerfacto" else "occupancy")
-    assert why.endswith("asked for")
+def value(config: RunConfig, name: str) -> Any:
+    part, setting = name.split(".")
+    return getattr(getattr(config, part), setting)
 
 
-def test_scenes_of_opaque_photographs_start_in_thicker_fog():
-    images = torch.full((2, 8, 8, 4), 255, dtype=torch.uint8)
-    camera = Camera(8, 8, 8.0, 8.0, 4.0, 4.0)
-    views = [View(str(i), camera, torch.eye(4)[:3], image) for i, image in enumerate(images)]
-    opaque = dataclasses.replace(BOXED, train=tuple(views))
-    assert settle(RunConfig(), opaque)[0].field.init_density == OPAQUE["field.init_density"]
-    assert (
-        settle(changed(RunConfig(), "field.init_density=0.5"), opaque)[0].field.init_density == 0.5
+def with_values(values: dict[str, Any]) -> RunConfig:
+    return changed(RunConfig(), ",".join(f"{name}={v}" for name, v in values.items()))
+
+
+def test_what_a_preset_chooses_is_none_until_then_and_nothing_else_is() -> None:
+    config = RunConfig()
+    parts = {"field": config.field, "sampler": config.sampler, "proposal": config.proposal}
+    unset = {
+        f"{part}.{field.name}"
+        for part, settings in parts.items()
+        for field in dataclasses.fields(settings)
+        if getattr(settings, field.name) is None
+    }
+    assert unset == set(NAMES)
+    assert all(set(values) == set(OTHER) == set(BOUNDED) for values in SCENES.values())
+
+
+@pytest.mark.parametrize("scene", SCENES, ids="unbounded {0[0]}, opaque {0[1]}".format)
+def test_auto_goes_by_the_scene_and_says_why(scene: tuple[bool, bool]) -> None:
+    config, why = resolve_preset(RunConfig(), *scene)
+    name = "nerfacto" if scene[0] else "ngp"
+    assert (config.preset, config.sampler.kind) == (name, SAMPLERS[name])
+    assert why == (
+        "preset nerfacto (proposal networks): the scene is unbounded"
+        if scene[0]
+        else "preset ngp (occupancy grid): the scene fits its box"
     )
-    place = dataclasses.replace(opaque, background_extent=16)
-    images[1, 0, 0, 3] = 254
-    for other in (dataclasses.replace(opaque), place, BOXED):
-        assert settle(RunConfig(), other)[0].field.init_density == RunConfig().field.init_density
+    assert {setting: value(config, setting) for setting in BOUNDED} == SCENES[scene]
 
 
-def test_what_was_set_stays():
-    config, _ = settle(
-        changed(RunConfig(), "field.max_resolution=300,sampler.steps_per_diagonal=55"), PLACE
+@pytest.mark.parametrize("scene", SCENES, ids="unbounded {0[0]}, opaque {0[1]}".format)
+@pytest.mark.parametrize("name", BOUNDED)
+def test_what_is_set_stays_equal_to_a_presets_or_not(name: str, scene: tuple[bool, bool]) -> None:
+    presets = {values[name] for values in SCENES.values()}
+    for given_value in sorted({*presets, OTHER[name]}):
+        config, _ = resolve_preset(with_values({name: given_value}), *scene)
+        assert value(config, name) == given_value
+        others = [setting for setting in BOUNDED if setting != name]
+        assert all(value(config, setting) == SCENES[scene][setting] for setting in others)
+
+
+@given(st.sets(st.sampled_from([*OTHER])), st.booleans(), st.booleans(), st.booleans())
+def test_resolving_twice_is_resolving_once_whatever_the_scene_then(
+    settings: set[str], unbounded: bool, opaque: bool, later: bool
+) -> None:
+    once, _ = resolve_preset(
+        with_values({name: OTHER[name] for name in settings}), unbounded, opaque
     )
-    assert (config.field.max_resolution, config.sampler.steps_per_diagonal) == (300, 55)
-    config, why = settle(changed(RunConfig(), "sampler.kind=proposal"), BOXED)
-    assert config.preset == "nerfacto"
-    assert "sampler.kind" in why
+    assert resolve_preset(once, later, later)[0] == once
+    assert from_dict(to_dict(once)) == once
 
 
-@pytest.mark.parametrize("scene", [BOXED, PLACE])
-def test_settling_twice_is_settling_once_and_survives_json(scene):
-    config, _ = settle(RunConfig(), scene)
-    assert settle(config, scene)[0] == config
-    assert from_dict(to_dict(config)) == config
+@pytest.mark.parametrize("unbounded", [False, True])
+def test_a_preset_can_be_set_by_its_name_or_by_its_sampler(unbounded: bool) -> None:
+    for name, kind in SAMPLERS.items():
+        config, why = resolve_preset(changed(RunConfig(), f"preset={name}"), unbounded, False)
+        assert (config.sampler.kind, why.split(": ")[1]) == (kind, "as given")
+        config, why = resolve_preset(changed(RunConfig(), f"sampler.kind={kind}"), unbounded, False)
+        assert (config.preset, why.split(": ")[1]) == (name, f"sampler.kind is {kind}")
+        both = changed(RunConfig(), f"preset={name},sampler.kind={kind}")
+        assert resolve_preset(both, unbounded, False)[0] == config
 
 
-def test_unknown_presets_are_refused():
+@pytest.mark.parametrize(("name", "kind"), [("ngp", "proposal"), ("nerfacto", "occupancy")])
+def test_a_preset_and_another_sampler_contradict(name: str, kind: str) -> None:
+    config = changed(RunConfig(), f"preset={name},sampler.kind={kind}")
+    with pytest.raises(ConfigError, match=f"sampler.kind={kind} contradicts preset={name}"):
+        resolve_preset(config, False, False)
+
+
+def test_unknown_presets_are_refused() -> None:
     with pytest.raises(ConfigError, match="preset must be one of auto, ngp, nerfacto"):
         changed(RunConfig(), "preset=instant")

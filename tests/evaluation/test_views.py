@@ -5,16 +5,10 @@ import torch
 
 from orefield.config import RunConfig, changed
 from orefield.errors import OrefieldError
-from orefield.evaluation.views import (
-    PixelProbe,
-    ViewScore,
-    evaluate_views,
-    over_background,
-    protocol,
-    summary,
-    truth_over,
-)
 from orefield.evaluation.metrics import psnr
+from orefield.evaluation.probe import PixelProbe
+from orefield.evaluation.protocol import protocol
+from orefield.evaluation.views import ViewScore, evaluate_views, photograph_over, summary
 from orefield.rendering.render import render_view
 from orefield.scenes import Scene
 from orefield.training.trainer import Trainer
@@ -23,25 +17,22 @@ from orefield.training.trainer import Trainer
 class Nothing:
     """A field of empty space: every pixel shows the background."""
 
-    def encode(self, positions: torch.Tensor) -> torch.Tensor:
+    raw = (-1e4, 0.0, 0.0, 0.0)
+
+    def encode_positions(self, positions: torch.Tensor) -> torch.Tensor:
         return positions
 
-    def directions(self, directions: torch.Tensor) -> torch.Tensor:
+    def encode_directions(self, directions: torch.Tensor) -> torch.Tensor:
         return directions
 
-    def __call__(
-        self,
-        positions: torch.Tensor,
-        codes: torch.Tensor,
-        ray: torch.Tensor,
-    ) -> torch.Tensor:
-        return torch.tensor([-1e4, 0.0, 0.0, 0.0]).expand(positions.shape[1], 4)
+    def __call__(self, positions: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
+        return torch.tensor(self.raw).repeat(positions.shape[1], 1)
 
-    def shape(self, features: torch.Tensor) -> torch.Tensor:
-        return torch.full((features.shape[1], 1), -1e4)
+    def density_and_geometry(self, features: torch.Tensor) -> torch.Tensor:
+        return torch.full((features.shape[1], 1), self.raw[0])
 
-    def shade(self, shape: torch.Tensor, codes: torch.Tensor, ray: torch.Tensor) -> torch.Tensor:
-        return torch.zeros(len(shape), 3)
+    def color_logits(self, geometry: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(len(geometry), 3)
 
     def accumulate_grad(self, *batch: torch.Tensor) -> None:
         """There is nothing to learn."""
@@ -49,15 +40,18 @@ class Nothing:
     def density(self, positions: torch.Tensor) -> torch.Tensor:
         return torch.zeros(positions.shape[1])
 
+    def parameters(self):
+        return iter(())
+
+    def state_dict(self) -> dict:
+        return {}
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """There is nothing to load."""
+
 
 class Broken(Nothing):
-    def __call__(
-        self,
-        positions: torch.Tensor,
-        codes: torch.Tensor,
-        ray: torch.Tensor,
-    ) -> torch.Tensor:
-        return torch.full((positions.shape[1], 4), float("nan"))
+    raw = (float("nan"),) * 4
 
 
 @pytest.fixture
@@ -74,7 +68,7 @@ def test_empty_space_scores_what_the_bare_background_scores(
         evaluate_views(Nothing(), sampler, tiny_scene.test, background),
         strict=True,
     ):
-        truth = truth_over(view, background)
+        truth = photograph_over(view.image.float() / 255, background)
         blank = torch.full_like(truth, background)
         assert torch.equal(rendered.truth, truth)
         assert rendered.score.name == view.name
@@ -84,8 +78,8 @@ def test_empty_space_scores_what_the_bare_background_scores(
 def test_a_photograph_over_a_background_follows_its_alpha() -> None:
     pixels = torch.tensor([[0.2, 0.4, 0.6, 1.0], [0.2, 0.4, 0.6, 0.0], [0.2, 0.4, 0.6, 0.25]])
     expected = torch.tensor([[0.2, 0.4, 0.6], [1.0, 1.0, 1.0], [0.8, 0.85, 0.9]])
-    torch.testing.assert_close(over_background(pixels, 1.0), expected)
-    assert torch.equal(over_background(pixels[:, :3], 1.0), pixels[:, :3])
+    torch.testing.assert_close(photograph_over(pixels, 1.0), expected)
+    assert torch.equal(photograph_over(pixels[:, :3], 1.0), pixels[:, :3])
 
 
 def test_a_render_that_is_not_finite_is_an_error_naming_the_view(
@@ -98,7 +92,7 @@ def test_a_render_that_is_not_finite_is_an_error_naming_the_view(
 def test_the_probe_agrees_with_whole_views(tiny_scene: Scene, sampler) -> None:
     """With many draws, random test pixels have the error of all test pixels."""
     probe = PixelProbe(tiny_scene, 1.0, count=20_000)
-    errors = [1 - truth_over(view, 1.0) for view in tiny_scene.test]
+    errors = [1 - photograph_over(view.image.float() / 255, 1.0) for view in tiny_scene.test]
     mse = torch.stack(errors).square().mean().item()
     expected = -10 * torch.tensor(mse).log10().item()
     assert probe.psnr(Nothing(), sampler) == pytest.approx(expected, abs=0.1)
@@ -148,12 +142,12 @@ def test_an_exposure_is_fitted_to_the_left_half_and_the_right_is_scored(
     exposed_view = replace(view, image=image)
     (fitted,) = evaluate_views(trainer.field, trainer.sampler, [exposed_view], 1.0, exposure=True)
     torch.testing.assert_close(
-        fitted.picture.color[:, :half], fitted.truth[:, :half], atol=0.02, rtol=0
+        fitted.render.color[:, :half], fitted.truth[:, :half], atol=0.02, rtol=0
     )
     torch.testing.assert_close(
-        fitted.picture.color[1::2, half:], fitted.truth[1::2, half:], atol=0.02, rtol=0
+        fitted.render.color[1::2, half:], fitted.truth[1::2, half:], atol=0.02, rtol=0
     )
-    right = psnr(fitted.picture.color[:, half:].clamp(0, 1), fitted.truth[:, half:])
+    right = psnr(fitted.render.color[:, half:].clamp(0, 1), fitted.truth[:, half:])
     assert fitted.score.psnr == pytest.approx(right, abs=1e-3)
     config = changed(tiny_config, "calibration.exposure=true")
     assert "right half" in protocol(tiny_scene, config)["exposure"]

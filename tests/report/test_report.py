@@ -1,13 +1,17 @@
-from dataclasses import dataclass
+"""Laws of reports: histories average what they take in, pictures show what they say."""
+
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from orefield.errors import RunError
-from orefield.report.history import Check, History, history_from_dict
+from orefield.report.history import Evaluation, History, history_from_dict
 from orefield.report.pictures import (
     comparison,
     contact_sheet,
@@ -22,49 +26,76 @@ from orefield.report.plots import plot_kept, plot_psnr
 class FakeStep:
     step: int
     seconds: float
-    loss: float
+    losses: dict[str, float] = field(default_factory=lambda: {"color": 0.01})
     rays: int = 100
-    marched: int = 1000
+    evaluated: int = 1000
     kept: int = 250
 
 
-def test_history_keeps_about_a_hundred_points_however_long_the_run() -> None:
+def colored(step: int, loss: float, evaluated: int = 1000, kept: int = 250) -> FakeStep:
+    return FakeStep(step, 0.1 * step, {"color": loss}, evaluated=evaluated, kept=kept)
+
+
+@given(st.integers(1, 1500), st.integers(1, 300))
+def test_history_has_a_point_for_each_hundredth_that_some_step_passes(
+    steps: int, saved_every: int
+) -> None:
     history = History()
-    for step in range(1, 2001):
-        history.add(FakeStep(step, step * 0.01, 0.01), step / 2000)
-    assert len(history.points) == 100
-    assert history.points[-1].step == 2000
+    for step in range(1, steps + 1):
+        history.add(FakeStep(step, step * 0.01), step / steps)
+        if step % saved_every == 0:
+            history.to_dict()  # what a save does; it leaves no trace
+    assert len(history.points) == min(steps, 100)
+    assert history.points[-1].step == steps
     assert history.points[0].train_psnr == pytest.approx(20.0)
     assert {point.kept_share for point in history.points} == {0.25}
 
 
-def test_history_averages_errors_and_weighs_shares_by_samples() -> None:
+def test_a_resumed_history_goes_on_at_its_new_budgets_pace() -> None:
     history = History()
-    history.add(FakeStep(1, 0.1, 0.1, marched=100, kept=100), 0.001)
-    history.add(FakeStep(2, 0.2, 0.3, marched=300, kept=0), 0.002)
+    for step in range(1, 1001):
+        history.add(FakeStep(step, step * 0.01), step / 1000)
+    resumed = history_from_dict(history.to_dict(), "metrics.json")
+    resumed.skip_to(1000 / 2000)
+    for step in range(1001, 2001):
+        resumed.add(FakeStep(step, step * 0.01), step / 2000)
+    assert [point.step for point in resumed.points[100:]] == list(range(1020, 2001, 20))
+
+
+def test_history_averages_losses_and_weighs_shares_by_samples() -> None:
+    history = History()
+    history.add(FakeStep(1, 0.1, {"color": 0.1, "depth": 2.0}, evaluated=100, kept=100), 0.001)
+    history.add(colored(2, 0.3, evaluated=300, kept=0), 0.002)
     assert history.points == []
+    pending = history.to_dict()["points"]
     history.close_point()
     (point,) = history.points
     assert point.train_psnr == pytest.approx(-10 * np.log10(0.2))
+    assert point.losses == {"color": pytest.approx(0.2), "depth": 2.0}
     assert (point.kept_share, point.step, point.seconds) == (0.25, 2, 0.2)
+    assert history.to_dict()["points"] == pending  # what is saved on the way lacks nothing
 
 
 def test_skipped_steps_do_not_spoil_the_average() -> None:
     history = History()
-    history.add(FakeStep(1, 0.1, float("nan")), 0.001)
-    history.add(FakeStep(2, 0.2, 0.01), 0.5)
-    history.add(FakeStep(3, 0.3, float("inf")), 0.6)
+    history.add(colored(1, float("nan")), 0.001)
+    history.add(colored(2, 0.01), 0.5)
+    history.add(colored(3, float("inf")), 0.6)
     assert [point.train_psnr for point in history.points] == [pytest.approx(20.0), None]
 
 
 def test_history_survives_json_and_names_what_does_not_fit() -> None:
     history = History()
-    history.add(FakeStep(1, 0.1, 0.1), 1.0)
-    history.checks.append(Check(1, 0.1, 12.5))
-    again = history_from_dict(history.to_dict(), "metrics.json")
-    assert (again.points, again.checks) == (history.points, history.checks)
-    with pytest.raises(RunError, match=r"metrics\.json: 'training' does not fit"):
-        history_from_dict({"points": [{"step": 1}], "checks": []}, "metrics.json")
+    history.add(FakeStep(1, 0.1), 1.0)
+    history.evaluations.append(Evaluation(1, 0.1, 12.5))
+    written = history.to_dict()
+    assert list(written) == ["points", "evaluations"]
+    assert {"evaluated_per_step", "losses"} <= set(written["points"][0])
+    again = history_from_dict(written, "metrics.json")
+    assert (again.points, again.evaluations) == (history.points, history.evaluations)
+    for wrong in ({"points": [{"step": 1}], "evaluations": []}, {"points": []}):
+        with pytest.raises(RunError, match=r"metrics\.json: 'training' does not fit"):
+            history_from_dict(wrong, "metrics.json")
 
 
 def test_pixels_are_rounded_and_clipped() -> None:
@@ -106,20 +137,17 @@ def test_a_contact_sheet_has_a_cell_for_every_picture() -> None:
     pictures = [Image.new("RGB", (10 + i, 8), (0, 40 * i, 0)) for i in range(3)]
     sheet = contact_sheet(pictures, columns=2)
     assert sheet.size == (2 * 12 + 4, 2 * 8 + 4)
-    assert [sheet.getpixel(at) for at in ((0, 0), (16, 0), (0, 12))] == [
-        (0, 0, 0),
-        (0, 40, 0),
-        (0, 80, 0),
-    ]
+    corners = [sheet.getpixel(at) for at in ((0, 0), (16, 0), (0, 12))]
+    assert corners == [(0, 0, 0), (0, 40, 0), (0, 80, 0)]
 
 
 def test_plots_show_the_curves(tmp_path: Path) -> None:
     """More data, more ink: the written picture differs from that of an empty history."""
     history = History()
     for step in range(1, 11):
-        history.add(FakeStep(step, step * 1.0, 0.1 / step), step / 10)
-    history.add(FakeStep(11, 11.0, float("nan")), 1.0)
-    history.checks.append(Check(10, 10.0, 19.0))
+        history.add(colored(step, 0.1 / step), step / 10)
+    history.add(colored(11, float("nan")), 1.0)
+    history.evaluations.append(Evaluation(10, 10.0, 19.0))
     for plot in (plot_psnr, plot_kept):
         full, empty = tmp_path / "plots" / "full.png", tmp_path / "plots" / "empty.png"
         plot(full, history, "a run")

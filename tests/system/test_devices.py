@@ -9,16 +9,17 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._device import _device_constructors
 
-from orefield import devices
-from orefield.runs.folder import create_run, header_of, load_run, resume_run, save_run
-from orefield.config import ConfigError, MiningConfig, OptimConfig, RunConfig, FixedShapesConfig
-from orefield.system.devices import resolve_device, use_device
+from orefield.config import ConfigError, FixedShapesConfig, MiningConfig, OptimConfig, RunConfig
 from orefield.errors import OrefieldError
-from orefield.evaluation.views import PixelProbe, protocol
+from orefield.evaluation.probe import PixelProbe
+from orefield.evaluation.protocol import protocol
 from orefield.fields import native_bf16
 from orefield.ops.backend import using
 from orefield.rendering.render import render_view
+from orefield.runs.folder import create_run, header_of, load_run, load_trainer, save_run
 from orefield.scenes import Scene
+from orefield.system import devices
+from orefield.system.devices import resolve_device, use_device
 from orefield.training.trainer import Trainer
 
 COMPILED = torch.cuda.is_available()
@@ -30,7 +31,7 @@ def test_a_device_is_found_by_its_name(monkeypatch) -> None:
     assert resolve_device("cuda") == torch.device("cuda:0")
     assert resolve_device("cuda:1") == torch.device("cuda:1")
     monkeypatch.setattr(devices, "devices_there", lambda: ["cpu", "mps"])
-    assert resolve_device("auto") == torch.device("cpu")  # mps is a best effort: asked for by name
+    assert resolve_device("auto") == torch.device("cpu")  # mps is a best effort, by its name alone
     assert resolve_device("mps") == torch.device("mps")
 
 
@@ -54,7 +55,7 @@ def test_the_configuration_knows_what_can_be_a_device() -> None:
         RunConfig(device="gpu")
 
 
-def test_a_fixed_order_is_asked_of_torch_where_it_matters(monkeypatch) -> None:
+def test_torch_sums_in_a_fixed_order_where_that_matters(monkeypatch) -> None:
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
     try:
@@ -97,11 +98,11 @@ def test_every_tensor_of_a_run_is_made_on_its_device(
         probe.psnr(trainer.field, trainer.sampler)
 
 
-def test_every_tensor_of_a_static_step_is_made_on_its_device(
+def test_every_tensor_of_a_step_of_fixed_shapes_is_made_on_its_device(
     tiny_scene: Scene, tiny_config: RunConfig
 ) -> None:
-    mining, static = MiningConfig(rule="importance"), FixedShapesConfig(use="always")
-    config = dataclasses.replace(tiny_config, mining=mining, fixed_shapes=static)
+    mining, fixed = MiningConfig(rule="importance"), FixedShapesConfig(use="always")
+    config = dataclasses.replace(tiny_config, mining=mining, fixed_shapes=fixed)
     trainer = Trainer(tiny_scene, config)
     trainer.advance()
     trainer.sampler.update = lambda *_: None  # see the test above
@@ -112,7 +113,7 @@ def test_every_tensor_of_a_static_step_is_made_on_its_device(
 
 def run_folder(tmp_path, scene: Scene, trainer: Trainer):
     folder = tmp_path / "run"
-    create_run(folder, header_of(scene, "tiny", trainer.config))
+    create_run(folder, header_of(scene, trainer.config))
     save_run(folder, trainer)
     return folder
 
@@ -124,25 +125,24 @@ def test_a_run_trained_on_one_device_goes_on_and_renders_on_another(
     there = Trainer(tiny_scene, tiny_config)
     for _ in range(5):
         there.advance()
-    tensors, facts = there.state()
-    elsewhere = {**tensors, "generator": torch.zeros(16, dtype=torch.uint8)}  # CUDA's is so small
-    monkeypatch.setattr(there, "state", lambda: (elsewhere, {**facts, "device": "cuda"}))
+    elsewhere = {**there.state_dict(), "device": "cuda"}
+    elsewhere["generator"] = torch.zeros(16, dtype=torch.uint8)  # CUDA's is so small
+    monkeypatch.setattr(there, "state_dict", lambda: elsewhere)
     folder = run_folder(tmp_path, tiny_scene, there)
     states = []
     for _ in range(2):
         here = Trainer(tiny_scene, tiny_config)
         with pytest.warns(UserWarning, match="stopped on cuda, goes on on cpu: with other random"):
-            resume_run(folder, here)
+            load_trainer(folder, here)
         assert here.step == 5
         assert torch.equal(here.field.density1, there.field.density1)
         here.advance()
         states.append(here.field.color1.detach().clone())
     assert torch.equal(*states)
     run = load_run(folder, "cpu")
-    picture = render_view(
-        run.field, run.sampler, tiny_scene.test[0].camera, tiny_scene.test[0].pose
-    )
-    assert picture.color.device.type == "cpu"
+    view = tiny_scene.test[0]
+    render = render_view(run.field, run.sampler, view.camera, view.pose)
+    assert render.color.device.type == "cpu"
     with pytest.raises(OrefieldError, match="is not there"):
         load_run(folder, "cuda:99")
 
@@ -155,39 +155,40 @@ def test_on_the_same_type_of_device_nothing_is_said(
     folder, here = run_folder(tmp_path, tiny_scene, there), Trainer(tiny_scene, tiny_config)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        resume_run(folder, here)
+        load_trainer(folder, here)
     assert here.advance().loss == there.advance().loss
 
 
-@pytest.mark.parametrize("static", ["never", "always"])
+@pytest.mark.parametrize("fixed", ["never", "always"])
 def test_out_of_memory_halves_the_samples_says_so_once_and_goes_on(
-    static: str, tiny_scene: Scene, tiny_config: RunConfig, monkeypatch
+    fixed: str, tiny_scene: Scene, tiny_config: RunConfig, monkeypatch
 ) -> None:
     config = dataclasses.replace(
         tiny_config,
-        mining=MiningConfig(rule="threshold", early_termination="all"),
+        mining=MiningConfig(rule="threshold", early_termination="off"),
         optim=OptimConfig(target_samples=8192),
-        fixed_shapes=FixedShapesConfig(use=static, adapt_every=1),
+        fixed_shapes=FixedShapesConfig(use=fixed, adapt_every=1),
     )
     trainer = Trainer(tiny_scene, config)
     trainer.advance()
-    learn, failures = trainer.field.learn, iter([True, True, False, False, False])
+    accumulate_grad, failures = trainer.field.accumulate_grad, iter([True, True])
 
-    def small_memory(*inputs) -> None:
-        learn(*inputs)
+    def small_memory(*inputs, **options):
+        done = accumulate_grad(*inputs, **options)
         if next(failures, False):
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return done
 
-    monkeypatch.setattr(trainer.field, "learn", small_memory)
+    monkeypatch.setattr(trainer.field, "accumulate_grad", small_memory)
     with pytest.warns(UserWarning, match="out of memory: steps get fewer samples") as told:
         stats = trainer.advance()
     assert len(told) == 1
     assert trainer.samples == config.optim.target_samples // 4
     assert stats.step == 2
     later = [trainer.advance() for _ in range(12)]
-    assert later[-1].marched < 1.5 * trainer.samples
+    assert later[-1].evaluated < 1.5 * trainer.samples
     assert later[-1].step == 14
-    assert trainer.state()[1]["samples"] == trainer.samples
+    assert trainer.state_dict()["samples"] == trainer.samples
 
 
 def test_a_memory_too_small_for_any_step_is_an_error(
@@ -195,10 +196,10 @@ def test_a_memory_too_small_for_any_step_is_an_error(
 ) -> None:
     trainer = Trainer(tiny_scene, tiny_config)
 
-    def no_memory(*inputs) -> None:
+    def no_memory(*inputs, **options) -> None:
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(trainer.field, "learn", no_memory)
+    monkeypatch.setattr(trainer.field, "accumulate_grad", no_memory)
     with (
         pytest.warns(UserWarning, match="out of memory"),
         pytest.raises(OrefieldError, match="no memory even for 256 samples a step"),

@@ -1,8 +1,8 @@
-"""Each op against its definition: first whether it says the same, then how long both take.
+"""Each op against its definition: first whether the results agree, then how long both take.
 
-Bytes are those an op must move at the least: its inputs once, its outputs once, and of a table each
-row read or written. The share of the bandwidth that copying reaches tells how far from the memory's
-limit an op is; random rows of a table that fits a cache can exceed it.
+Bytes are the least that an op must move: its inputs and outputs once each, and every row of a table
+that is read or written. Its bandwidth as a share of a plain copy's says how close the op is to the
+limit of memory; random rows of a table that fits a cache can exceed it.
 """
 
 import time
@@ -24,7 +24,7 @@ from orefield.system.processor import processor_name
 Facts = dict[str, Any]
 
 _COPY = {"cpu": 2**26, "cuda": 2**28}
-"""Bytes copied to measure the bandwidth: more than any cache holds."""
+"""Bytes copied to measure bandwidth: more than any cache holds."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class TimeBudget:
 
 
 def bench_ops(config: RunConfig, device: torch.device, budget: TimeBudget) -> Iterator[Facts]:
-    """A row of facts per op, as plain JSON types, on as many samples as a training step has."""
+    """A row of plain JSON types for each op, on as many samples as a training step has."""
     bandwidth = copy_bandwidth(device, budget)
     for case in cases(config, device):
         error = _error(case)
@@ -60,7 +60,7 @@ def bench_ops(config: RunConfig, device: torch.device, budget: TimeBudget) -> It
 
 
 def header(config: RunConfig, device: torch.device) -> Facts:
-    """What a reader must know to compare the rows with others."""
+    """The machine and the settings that the rows depend on."""
     twin, why = backend_for(device.type)
     name = processor_name() if device.type == "cpu" else device_name(device)
     return {
@@ -87,7 +87,7 @@ def copy_bandwidth(device: torch.device, budget: TimeBudget) -> float:
 def interleaved(
     runs: dict[str, Callable[[], object]], device: torch.device, budget: TimeBudget
 ) -> dict[str, float]:
-    """Median seconds of each, in turns because a machine's speed drifts; after one go each."""
+    """Median seconds of each, after a warm-up call; in turns, because a machine's speed drifts."""
     for run in runs.values():
         run()
     synchronize(device)
@@ -116,7 +116,7 @@ def _seconds(run: Callable[[], object], device: torch.device) -> float:
 
 
 def _ready(case: Case, twin: Twin | None) -> Callable[[], object]:
-    """The op on inputs of its own, by the given twin or the device's."""
+    """The op on inputs of its own, by the given twin or the device's default."""
     state = case.make()
 
     def run() -> None:

@@ -1,6 +1,6 @@
-"""What the ops are timed on: the rays, samples and gradients of a training step, made up.
+"""Inputs to time the ops on: synthetic rays, samples and gradients, sized as in a training step.
 
-Half of the unit cube's cells are empty, rays cross it from all sides, and there is a thin medium in the rest.
+Rays cross the unit cube from all sides. Half of its cells are empty, a thin medium fills the rest.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ from orefield.ops.volume_rendering import volume_rendering_backward, volume_rend
 from orefield.types import PackedSamples, Rays
 
 _KEPT = 0.2
-"""Share of the samples that have a gradient or are chosen."""
+"""Share of the samples that are kept and have a gradient."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,8 @@ def cases(config: RunConfig, device: torch.device) -> Iterator[Case]:
     """Every op, on about `optim.target_samples` samples; the preset must be resolved."""
     generator = torch.Generator().manual_seed(config.seed)
     field = config.field
-    size, finest = (
-        chosen(field.log2_hashmap_size, "field.log2_hashmap_size"),
-        chosen(field.max_resolution, "field.max_resolution"),
-    )
+    size = chosen(field.log2_hashmap_size, "field.log2_hashmap_size")
+    finest = chosen(field.max_resolution, "field.max_resolution")
     layout = grid_layout(field.levels, size, field.base_resolution, finest)
     batch = _batch(config, generator, device)
     yield from _marching(batch, config.optim.target_samples)
@@ -89,7 +87,7 @@ def _batch(config: RunConfig, generator: torch.Generator, device: torch.device) 
     jitter = torch.rand(len(wanted), generator=generator).to(device)
     samples, _ = march(wanted, grid, jitter)
     raw = torch.randn(len(samples), 4, generator=generator)
-    raw[:, 0] += 1  # a medium in which a ray loses most of its light
+    raw[:, 0] += 1  # most of a ray's light is absorbed
     return _Batch(wanted, grid, jitter, samples, raw.to(device))
 
 
@@ -97,7 +95,7 @@ def _marching(batch: _Batch, capacity: int) -> Iterator[Case]:
     grid = batch.grid, batch.jitter
     moved = batch.grid.clear.numel() + 36 * len(batch.rays) + 24 * len(batch.samples)
 
-    # A sample on the border of two cells may fall either way: sums tell what matters.
+    # Samples on a cell's face may round either way, so sums are compared.
     def free(rays: Rays) -> tuple[Tensor, ...]:
         found, _ = march(rays, *grid)
         return found.spans[:, 1].sum(), found.t.sum(), found.positions.sum(1)
@@ -151,12 +149,12 @@ def _along_rays(batch: _Batch) -> Iterator[Case]:
     def backward(raw: Tensor) -> tuple[Tensor, ...]:
         return (volume_rendering_backward(tape, raw, samples.t, samples.spans, color, opacity),)
 
-    def light(raw: Tensor) -> tuple[Tensor, ...]:
+    def passed(raw: Tensor) -> tuple[Tensor, ...]:
         return tuple(transmittance(raw[:, 0].contiguous(), samples.dt, samples.spans))
 
     yield Case("volume_rendering", 48 * n + 28 * rays, 1e-4, lambda: raw, forward)
     yield Case("volume_rendering_backward", 60 * n + 24 * rays, 1e-4, lambda: raw, backward)
-    yield Case("transmittance", 20 * n + 12 * rays, 1e-4, lambda: raw, light)
+    yield Case("transmittance", 20 * n + 12 * rays, 1e-4, lambda: raw, passed)
 
 
 def _choice(batch: _Batch, generator: torch.Generator) -> Iterator[Case]:

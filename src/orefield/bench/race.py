@@ -1,8 +1,9 @@
 """The race: several mining rules train side by side in one process, each on its own clock.
 
-A machine's speed drifts by half between runs, so arms that run one after the other prove nothing.
-Here they take turns in slices of about a second, and the order rotates each round. An arm's clock
-runs only while it trains: selection and grid refresh inside, evaluation and compilation outside.
+A machine's speed can drift by half between runs, so arms that run one after the other cannot be
+compared. Here they take turns in slices of about a second, and the order rotates each round. An
+arm's clock runs only while it trains: selection and grid refresh count, evaluation and compilation
+do not.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,16 +12,17 @@ from itertools import count
 from typing import Any
 
 from orefield.config import RunConfig, changed
+from orefield.errors import SceneError
 from orefield.evaluation.mining_maps import MiningMapRecorder
 from orefield.evaluation.probe import PixelProbe
-from orefield.evaluation.views import BACKGROUND, evaluate_views, summary
+from orefield.evaluation.views import BACKGROUND, score_test_views
 from orefield.runs.schedule import COMPARE_AT, MAP_AT, Schedule
 from orefield.scenes.scene import Scene
 from orefield.system.memory import working_memory
 from orefield.training.trainer import Trainer
 
 PROBE = 16_384
-"""Test pixels rendered at each mark, the same for all arms. All views are rendered at the end."""
+"""Test pixels rendered at each evaluation, the same for all arms. All views follow at the end."""
 
 
 @dataclass
@@ -34,12 +36,12 @@ class RacePoint:
     """Share of evaluated samples kept since the last point."""
     rays: int
     peak_bytes: int | None
-    """Resident memory of one step at its peak, above that before the step."""
+    """Peak resident memory of one step, above that before the step; None where unknown."""
 
 
 @dataclass
 class Arm:
-    """One competitor and one seed, in training."""
+    """One competing configuration with one seed, in training."""
 
     name: str
     seed: int
@@ -48,7 +50,7 @@ class Arm:
     evaluated: int = 0
     kept: int = 0
     maps: MiningMapRecorder | None = None
-    """Where this arm keeps samples, if that is to be drawn."""
+    """This arm's mining maps, if they are to be drawn."""
     mapping: Schedule = field(default_factory=lambda: Schedule(MAP_AT))
 
     def train_until(self, seconds: float) -> None:
@@ -59,7 +61,7 @@ class Arm:
         self.trainer.synchronize()
 
     def evaluate(self, probe: PixelProbe) -> RacePoint:
-        """Score the test pixels and take one more, measured, step; its time is not counted."""
+        """Score the test pixels, then measure the memory of one extra step, off the clock."""
         trainer = self.trainer
         point = RacePoint(
             seconds=trainer.seconds,
@@ -78,20 +80,18 @@ class Arm:
             self.maps.record(last=self.mapping.finished)
         return point
 
-    def facts(self, scene: Scene, background: float) -> dict[str, Any]:
-        """This arm's result, as plain JSON types; renders every test view."""
-        steps = self.trainer.step - len(self.points)  # without the measured steps
-        field, sampler = self.trainer.field, self.trainer.sampler
-        exposure = self.trainer.config.calibration.exposure
-        views = evaluate_views(field, sampler, scene.test, background, exposure)
-        test = summary([view.score for view in views])
-        stages = {name: 1e3 * s / steps for name, s in self.trainer.timer.seconds.items()}
+    def facts(self, scene: Scene) -> dict[str, Any]:
+        """This arm's result as plain JSON types; renders all test views."""
+        trainer = self.trainer
+        steps = trainer.step - len(self.points)  # without the extra ones
+        test = score_test_views(trainer.field, trainer.sampler, scene, trainer.config)
+        stages = {name: 1e3 * s / steps for name, s in trainer.timer.seconds.items()}
         return {
             "arm": self.name,
             "seed": self.seed,
             "steps": steps,
-            "seconds": self.trainer.seconds,
-            "ms_per_step": 1e3 * self.trainer.seconds / steps,
+            "seconds": trainer.seconds,
+            "ms_per_step": 1e3 * trainer.seconds / steps,
             "ms_per_stage": stages,
             "test": {"psnr": test["psnr"], "ssim": test["ssim"]},
             "points": [vars(point) for point in self.points],
@@ -109,15 +109,15 @@ def race(
 ) -> Iterator[list[dict[str, Any]]]:
     """Race the arms for `config.seconds` each, once per seed; yields the facts of a seed's arms.
 
-    An arm is a mining rule and, behind a colon, what else it changes: `hsm:optim.lr=0.01`. Else all
-    arms share the configuration, and those of a seed start from the same parameters. `show` gets
-    the first seed's arms at their end, with their mining maps.
-    Raises ValueError when the scene has no test view or an arm is not understood.
+    An arm is a mining rule and, after a colon, other settings it changes: `hsm:optim.lr=0.01`. All
+    else is the same for all arms, and those of a seed start from the same parameters. `tell` is
+    called after each evaluation, and `show` with the first seed's arms and their mining maps.
+    Raises SceneError where the scene has no test view, ConfigError for an arm not understood.
     """
     if not scene.test:
-        raise ValueError(f"scene {scene.name}: a race needs at least one test view")
-    probe = PixelProbe(scene, BACKGROUND[config.eval_background], PROBE)
+        raise SceneError(f"scene {scene.name}: a race needs at least one test view")
     background = BACKGROUND[config.eval_background]
+    probe = PixelProbe(scene, background, PROBE)
     for seed in seeds:
         arms = [Arm(name, seed, Trainer(scene, arm_config(config, name, seed))) for name in names]
         if show is not None and seed == seeds[0]:
@@ -126,7 +126,7 @@ def race(
         _run(arms, config.seconds, slice_seconds, probe, tell)
         if show is not None and seed == seeds[0]:
             show(arms)
-        yield [arm.facts(scene, background) for arm in arms]
+        yield [arm.facts(scene) for arm in arms]
 
 
 def arm_config(config: RunConfig, name: str, seed: int) -> RunConfig:
@@ -147,7 +147,7 @@ def _run(
         goal = min(turn * slice_seconds, seconds)
         first = turn % len(arms)
         for arm in arms[first:] + arms[:first]:
-            # Stop at each mark on the way, so that every arm is scored at the same times.
+            # Stop on the way wherever an evaluation is due: all arms have theirs at the same times.
             while len(arm.points) < len(marks) and marks[len(arm.points)] <= goal:
                 arm.train_until(marks[len(arm.points)])
                 tell(arm, arm.evaluate(probe))

@@ -6,13 +6,15 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from orefield.report.plots import new_figure, save_figure, style_axes
+
 Facts = dict[str, Any]
 
 
 def psnr_at(arm: Facts, seconds: float) -> float:
-    """PSNR of one arm at a time on its own clock, interpolated between its evaluations.
+    """PSNR of an arm at a time on its own clock, interpolated between its evaluations.
 
-    Clamped to the first and the last evaluation.
+    Before the first and after the last evaluation it is theirs.
     """
     points = arm["points"]
     for before, after in pairwise(points):
@@ -36,7 +38,7 @@ def seconds_to(arm: Facts, psnr: float) -> float | None:
 
 
 def summarize(arms: Sequence[Facts], seconds: float) -> dict[str, Facts]:
-    """Per arm, over seeds: PSNR at each quarter, seconds to plain's, shares, bytes, stages."""
+    """Per arm, over seeds: PSNR at each quarter of the time, seconds to plain's, cost, shares."""
     plain = {arm["seed"]: arm for arm in arms if arm["arm"] == "plain"}
     result = {}
     for name in dict.fromkeys(arm["arm"] for arm in arms):
@@ -69,7 +71,7 @@ def _spread(values: Sequence[float | int]) -> Facts:
 
 
 def _to_plain(mine: Sequence[Facts], plain: dict[int, Facts], seconds: float) -> Facts:
-    """Mean seconds to what plain of the same seed reached at 1/4, 1/2 and all of the time."""
+    """Mean seconds to the PSNR that plain, of the same seed, had at 1/4, 1/2 and all its time."""
     result: Facts = {}
     for share in (0.25, 0.5, 1.0):
         if not plain:
@@ -82,7 +84,7 @@ def _to_plain(mine: Sequence[Facts], plain: dict[int, Facts], seconds: float) ->
 
 
 def markdown(summary: dict[str, Facts], seconds: float) -> str:
-    """The summary as a Markdown table, one row an arm; means, and [min, max] over seeds."""
+    """The summary as a Markdown table, one row per arm: means, and [min, max] over seeds."""
     quarters = " | ".join(f"{q * seconds:g} s" for q in _QUARTERS)
     lines = [
         f"| arm | PSNR at {quarters} | all test views | s to plain's 1/4, 1/2, end "
@@ -105,7 +107,7 @@ def markdown(summary: dict[str, Facts], seconds: float) -> str:
 
 
 def stage_table(summary: dict[str, Facts]) -> str:
-    """Milliseconds per step and stage as a Markdown table, one row an arm."""
+    """Milliseconds per step and stage as a Markdown table, one row per arm."""
     stages = list(next(iter(summary.values()))["ms_per_stage"])
     lines = ["| arm | " + " | ".join(stages) + " |", "|---" * (len(stages) + 1) + "|"]
     for name, row in summary.items():
@@ -115,10 +117,8 @@ def stage_table(summary: dict[str, Facts]) -> str:
 
 
 def plot_race(path: Path, arms: Sequence[Facts], title: str) -> None:
-    """Test PSNR against each arm's own seconds and steps; a line a seed, a color an arm."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 4.2), dpi=130, layout="constrained")
+    """Test PSNR against each arm's own seconds and steps; one line per seed, one color per arm."""
+    figure = new_figure(11.0, 4.2)
     panels = figure.subplots(1, 2, sharey=True)
     names = list(dict.fromkeys(arm["arm"] for arm in arms))
     for axes, key, label in zip(
@@ -129,11 +129,7 @@ def plot_race(path: Path, arms: Sequence[Facts], title: str) -> None:
             x, y = ([p[k] for p in arm["points"]] for k in (key, "psnr"))
             name = arm["arm"] if arm["seed"] == arms[0]["seed"] else None
             axes.plot(x, y, "o-", color=color, markersize=3, linewidth=1.3, alpha=0.85, label=name)
-        axes.set_xlabel(label)
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
-    panels[0].set_ylabel("test PSNR (dB)")
+        style_axes(axes, label, "test PSNR (dB)" if key == "seconds" else "")
     panels[0].legend(frameon=False, loc="lower right")
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    save_figure(figure, path)

@@ -1,4 +1,4 @@
-"""One training run measured: seconds to a quality, quality at equal times, and memory."""
+"""Measure one training run: seconds to each PSNR, PSNR at fixed times, and memory."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,9 +7,10 @@ import torch
 
 from orefield.bench.race_report import psnr_at, seconds_to
 from orefield.config import RunConfig, to_dict
+from orefield.errors import SceneError
 from orefield.evaluation.probe import PixelProbe
 from orefield.evaluation.protocol import protocol
-from orefield.evaluation.views import BACKGROUND, evaluate_views, summary
+from orefield.evaluation.views import BACKGROUND, score_test_views
 from orefield.runs.schedule import COMPARE_AT, Schedule
 from orefield.scenes.scene import Scene
 from orefield.system.memory import peak_bytes
@@ -18,29 +19,25 @@ from orefield.training.trainer import Trainer, fit, warm_up
 Facts = dict[str, Any]
 
 PROBE = 65_536
-"""Test pixels rendered at each mark. All views are rendered at the end."""
+"""Test pixels rendered at each evaluation. All views are rendered at the end."""
 
 
 def bench_run(scene: Scene, config: RunConfig, goals: Sequence[float]) -> Facts:
-    """Train and tell, as plain JSON types. `goals`: PSNRs in dB whose times are asked for.
+    """Train and return the measurements as plain JSON types; `goals` are PSNRs in dB to time.
 
-    Raises ValueError when the scene has no test view.
+    Raises SceneError where the scene has no test view.
     """
     if not scene.test:
-        raise ValueError(f"scene {scene.name}: a benchmark needs at least one test view")
-    background = BACKGROUND[config.eval_background]
-    probe = PixelProbe(scene, background, PROBE)
+        raise SceneError(f"scene {scene.name}: a benchmark needs at least one test view")
+    probe = PixelProbe(scene, BACKGROUND[config.eval_background], PROBE)
     compiling = warm_up(scene, config)
     trainer = Trainer(scene, config)
     if trainer.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(trainer.device)
     points, evaluated, kept = _train(trainer, probe)
-    # Before the views are rendered, whose memory is not training's.
+    # Read before the views are rendered, which takes memory too.
     memory = _memory(trainer.device)
-    views = evaluate_views(
-        trainer.field, trainer.sampler, scene.test, background, config.calibration.exposure
-    )
-    test = summary([view.score for view in views])
+    test = score_test_views(trainer.field, trainer.sampler, scene, config)
     arm = {"points": points}
     return {
         "protocol": protocol(scene, config),
@@ -68,7 +65,7 @@ def bench_run(scene: Scene, config: RunConfig, goals: Sequence[float]) -> Facts:
 
 
 def _train(trainer: Trainer, probe: PixelProbe) -> tuple[list[Facts], int, int]:
-    """Points of the curve, samples evaluated, samples kept."""
+    """The evaluations, the samples evaluated and the samples kept."""
     points, schedule = [], Schedule(COMPARE_AT)
     evaluated = kept = 0
     for stats in fit(trainer):

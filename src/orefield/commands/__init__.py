@@ -1,4 +1,4 @@
-"""One module per command: `Args`, what the command line takes, and `run`, which returns a code.
+"""One module per command: its arguments `Args`, and `run`, which returns the exit code.
 
 Torch and its like are imported inside `run`, so that `--help` stays quick.
 """

@@ -1,4 +1,4 @@
-"""`orefield bench`: the kernels one by one, or one training run."""
+"""`orefield bench`: measure the kernels one by one, or one training run."""
 
 import json
 from dataclasses import dataclass, field
@@ -14,20 +14,20 @@ from orefield.config import ConfigError, RunConfig, resolve_preset, to_dict
 class Args:
     """Measure the kernels one by one (`ops`), or one training run (`run`).
 
-    `ops` checks every op against its definition before timing both. `run` tells the seconds to
-    each PSNR, the PSNR at equal times, and the memory. The last line printed is the result as JSON.
+    `ops` checks every op against its definition in plain torch, then times both. `run` measures the
+    seconds to each PSNR, PSNR over time, and memory. The last line printed is the result as JSON.
     """
 
     what: Annotated[tyro.conf.Positional[Literal["ops", "run"]], tyro.conf.arg(metavar="WHAT")]
-    """ops or run."""
+    """What to measure: ops or run."""
     scene: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SCENE")] = "shapes"
     """For `run`: a scene's folder or JSON file, or an embedded scene."""
     psnr: tuple[float, ...] = (20.0, 25.0, 30.0)
-    """For `run`: PSNRs in dB to time."""
+    """For `run`: PSNRs in dB; measures the seconds to each."""
     op_seconds: float = 0.5
-    """For `ops`: time spent measuring each op."""
+    """For `ops`: seconds spent on each op."""
     out: Path | None = None
-    """Write the JSON here too."""
+    """Also write the JSON to this file."""
     config: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
 
     def __post_init__(self) -> None:
@@ -36,7 +36,7 @@ class Args:
 
 
 def run(args: Args) -> int:
-    """Measure and print; exit code 1 when an op disagrees with its definition."""
+    """Measure and print; the exit code is 1 where an op disagrees with its definition."""
     from orefield.system.threads import use_threads
 
     use_threads(args.config.threads)

@@ -1,4 +1,4 @@
-"""`orefield doctor`: what this machine offers, what Orefield makes of it, and a remedy if needed."""
+"""`orefield doctor`: what is installed, what runs on this machine and why, and what to repair."""
 
 import os
 import platform
@@ -24,18 +24,18 @@ OPTIONAL = {"imageio": "video", "av": "video"}
 
 @dataclass(frozen=True)
 class Args:
-    """Print versions, the device, which kernels run and why, and how to mend what is missing."""
+    """Print versions, devices, which kernels run and why, and how to get what is missing."""
 
 
 def run(args: Args) -> int:
-    """One line per finding; exit code 1 when something needed is missing."""
+    """Print one line per finding; the exit code is 1 where something needed is missing."""
     findings = []
     for finding in examine():
         findings.append(finding)
         print(f"{finding.name:<16} {finding.value}", flush=True)
     remedies = [f for f in findings if f.remedy]
     for finding in remedies:
-        print(f"to mend {finding.name}: {finding.remedy}")
+        print(f"to fix {finding.name}: {finding.remedy}")
     broken = any(finding.needed for finding in remedies)
     print("something needed is missing" if broken else "all well")
     return int(broken)
@@ -43,17 +43,17 @@ def run(args: Args) -> int:
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report; `remedy` says in one line what to do when something is missing."""
+    """One line of the report; where something is missing, `remedy` says what to do."""
 
     name: str
     value: str
     remedy: str | None = None
     needed: bool = True
-    """False where Orefield trains without it."""
+    """Whether Orefield cannot train without it."""
 
 
 def examine() -> Iterator[Finding]:
-    """Every finding, cheapest first. Missing packages are findings, not errors."""
+    """Every finding, the quickest first. A missing package is a finding, not an error."""
     yield Finding("orefield", f"{__version__} at {Path(__file__).parent.parent}")
     yield _python()
     missing = []
@@ -106,7 +106,7 @@ def _device() -> Iterator[Finding]:
 
 
 def _gpu(device: "torch.device") -> Iterator[Finding]:
-    """What a GPU is and which twins of the kernels run there."""
+    """A GPU's name and memory, and which kernels run there."""
     import torch
 
     from orefield.ops.backend import backend_for
@@ -119,7 +119,9 @@ def _gpu(device: "torch.device") -> Iterator[Finding]:
     products = "bf16" if multiplies_bf16(device) else "fp32"
     yield Finding(str(device), f"{device_name(device)}{size}, matrix products in {products}")
     twin, why = backend_for(device.type)
-    slow = "" if twin == "gpu" else ", so the torch definitions run, slowly and as a best effort"
+    slow = (
+        "" if twin == "gpu" else ", so the definitions in plain torch run: slow, and a best effort"
+    )
     lacks = device.type == "cuda" and installed("triton") is None
     remedy = "pip install triton" if lacks else None
     yield Finding(f"{device} kernels", f"{why}{slow}", remedy, needed=False)
@@ -137,27 +139,25 @@ def _kernels() -> Iterator[Finding]:
     if numba.config.DISABLE_JIT:
         remedy = "unset NUMBA_DISABLE_JIT"
         yield Finding(
-            "kernels", "plain Python: NUMBA_DISABLE_JIT is set, training is hopeless", remedy
+            "kernels", "plain Python, far too slow, because NUMBA_DISABLE_JIT is set", remedy
         )
         return
-    yield Finding(
-        "kernels", f"Numba on the CPU for {', '.join(names)}, because the tensors lie there"
-    )
+    yield Finding("kernels", f"Numba on the CPU: {', '.join(names)}")
     tiny = make_field(
         FieldConfig(log2_hashmap_size=4, base_resolution=4, max_resolution=8, init_density=1.0),
         seed=0,
     )
-    tiny.density(torch.rand(3, 4))  # numba knows its threading layer once a kernel has run
+    tiny.density(torch.rand(3, 4))  # Numba knows its threading layer once a kernel has run
     layer = f"{numba.threading_layer()}, {numba.get_num_threads()} threads"
     yield Finding("numba threads", layer)
     yield _cache(hash_grid)
 
 
 def _cache(module: ModuleType) -> Finding:
-    """Where compiled kernels are kept between runs."""
+    """Where compiled kernels are cached."""
     paths = (f.stats.cache_path for f in vars(module).values() if hasattr(f, "stats"))
     folder = next(Path(path) for path in paths if path)
     writable = os.access(folder if folder.exists() else folder.parent, os.W_OK)
-    remedy = None if writable else "set NUMBA_CACHE_DIR to a folder that can be written"
+    remedy = None if writable else "set NUMBA_CACHE_DIR to a writable folder"
     value = f"{folder}{'' if writable else ' (not writable: kernels are compiled in every run)'}"
     return Finding("kernel cache", value, remedy, needed=False)

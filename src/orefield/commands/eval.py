@@ -10,12 +10,12 @@ import tyro
 
 @dataclass(frozen=True)
 class Args:
-    """Render a run's test views again, score them, and write metrics.json and renders/ anew."""
+    """Render a run's test views again, score them, and rewrite metrics.json and renders/."""
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """The run's folder."""
     device: str = "auto"
-    """Where to render: auto, cpu, cuda, cuda:1, mps; on whatever the run was trained."""
+    """Where to render: auto, cpu, cuda, cuda:1, mps; need not be where the run was trained."""
 
 
 def run(args: Args) -> int:
@@ -44,5 +44,5 @@ def run(args: Args) -> int:
         print("the scene has no test views: nothing to evaluate")
     else:
         print(f"test: {test['psnr']:.2f} dB PSNR, {test['ssim']:.4f} SSIM")
-    print(f"look at {args.run}/renders and {path}")
+    print(f"see {args.run}/renders and {path}")
     return 0

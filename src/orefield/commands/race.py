@@ -1,4 +1,4 @@
-"""`orefield race`: several ways of training side by side on equal terms."""
+"""`orefield race`: train several rules side by side on equal terms, and compare."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,22 +16,23 @@ if TYPE_CHECKING:
 class Args:
     """Train several arms side by side, each on its own clock, and compare.
 
-    Writes race.json, table.md and race.png. Arms take turns in short slices, because a machine's
-    speed drifts; --seconds is each arm's own training time, --mining.rule is not used.
+    An arm is a mining rule, with other settings of its own if wanted. Arms take turns in short
+    slices, because a machine's speed drifts. --seconds is the training time of each arm;
+    --mining.rule is not used. Writes race.json, table.md and race.png.
     """
 
     scene: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SCENE")]
     """A scene's folder or JSON file, or an embedded scene: tankard, shapes."""
     arms: tuple[str, ...] = ("plain", "pruned", "hsm", "importance")
-    """Mining rules to race, each with changes of its own if wanted: hsm:optim.lr=0.01,seed=3."""
+    """Arms to race: mining rules, each with its own settings after a colon: hsm:optim.lr=0.01."""
     seeds: int = 1
-    """Number of seeds: --seed, --seed + 1, ..."""
+    """Number of seeds, counted up from --seed."""
     slice_seconds: float = 1.0
-    """Training time of one turn."""
+    """Training time of an arm in one turn."""
     out: Path = Path("runs/race")
     """Folder for the results."""
     mining_maps: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Draw where each arm of the first seed keeps samples, in OUT/mining_maps."""
+    """Draw mining maps: where each arm of the first seed keeps samples, in OUT/mining_maps."""
     config: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
 
     def __post_init__(self) -> None:
@@ -57,7 +58,7 @@ def run(args: Args) -> int:
 
     config = args.config
     use_threads(config.threads)
-    args.out.mkdir(parents=True, exist_ok=True)  # refuse now what would be refused at the end
+    args.out.mkdir(parents=True, exist_ok=True)  # fail now, not at the end
     scene = open_scene(args.scene, config.scene)
     print(describe(scene))
     configs = [arm_config(config, name, config.seed) for name in args.arms]
@@ -66,9 +67,9 @@ def run(args: Args) -> int:
     print(f"kernels ready after {warming:.1f} s", flush=True)
     about = {
         **protocol(scene, config),
-        "clock": "each arm's own training seconds; evaluation and compilation outside",
-        "curve": f"PSNR of {PROBE} fixed test pixels at {len(COMPARE_AT)} times; interpolated between",
-        "test": "all test views after the end",
+        "clock": "each arm's own training seconds, without evaluation and compilation",
+        "curve": f"PSNR of {PROBE} fixed test pixels at {len(COMPARE_AT)} times, interpolated",
+        "test": "all test views, at the end",
         "slice_seconds": args.slice_seconds,
         "config": to_dict(config),
     }
@@ -86,13 +87,15 @@ def run(args: Args) -> int:
         arms += finished
         summary = summarize(arms, config.seconds)
         result = {"protocol": about, "summary": summary, "arms": arms}
-        write_json(args.out / "race.json", result)  # after each seed: a stop loses one seed
+        write_json(
+            args.out / "race.json", result
+        )  # after each seed, so that a stop loses one at most
         tables = f"{markdown(summary, config.seconds)}\n\n{stage_table(summary)}\n"
         (args.out / "table.md").write_text(tables, encoding="utf-8")
         title = f"{scene.name}: {config.seconds:g} s of training for each arm and seed"
         plot_race(args.out / "race.png", arms, title)
     print(tables)
-    print(f"look at {args.out}/race.png, table.md and race.json")
+    print(f"see {args.out}/race.png, table.md and race.json")
     return 0
 
 

@@ -25,19 +25,19 @@ class Args:
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """The run's folder."""
     device: str = "auto"
-    """Where to render: auto, cpu, cuda, cuda:1, mps; on whatever the run was trained."""
+    """Where to render: auto, cpu, cuda, cuda:1, mps; need not be where the run was trained."""
     path: Literal["orbit", "test"] = "orbit"
-    """A closed path round what the cameras look at, or the scene's test views."""
+    """`orbit`: a closed path around the point that the cameras look at. `test`: the test views."""
     frames: int = 90
     """Frames of the orbit."""
     rate: int = 30
     """Frames per second of the video."""
     width: int = 0
-    """Width of the frames in pixels; 0 takes the scene's."""
+    """Width of the frames in pixels; 0 takes that of the photographs."""
     show: Literal["color", "depth"] = "color"
-    """What the pixels mean: color over the run's test background, or depth, near bright."""
+    """Color, over the run's `eval_background`, or depth, near bright."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """Where the pictures go; None takes RUN/renders/PATH."""
+    """Folder for the frames; None takes RUN/renders/PATH."""
 
     def __post_init__(self) -> None:
         for name in ("frames", "rate"):
@@ -48,7 +48,7 @@ class Args:
 
 
 def run(args: Args) -> int:
-    """Load the run and its scene, render each frame, write the video last."""
+    """Load the run and its scene, render each frame, then write the video."""
     from orefield.report.pictures import save_picture
     from orefield.report.video import INSTALL, can_write_video, write_video
     from orefield.runs.folder import load_run
@@ -87,13 +87,13 @@ def _frames(args: Args, loaded: "Run", scene: "Scene") -> "Iterator[NDArray]":
     from orefield.report.pictures import depth_pixels, to_pixels
 
     if args.path == "test":
-        shots = [(view.camera, view.pose) for view in scene.test]
+        cameras = [(view.camera, view.pose) for view in scene.test]
     else:
         poses = orbit(torch.stack([view.pose for view in scene.train]), args.frames)
-        shots = [(scene.train[0].camera, pose) for pose in poses]
+        cameras = [(scene.train[0].camera, pose) for pose in poses]
     console = Console(highlight=False)
     quiet = not console.is_terminal
-    for camera, pose in track(shots, "rendering", console=console, disable=quiet):
+    for camera, pose in track(cameras, "rendering", console=console, disable=quiet):
         background = BACKGROUND[loaded.header.config.eval_background]
         picture = render_view(
             loaded.field, loaded.sampler, _resized(camera, args.width), pose, background

@@ -9,24 +9,24 @@ import tyro
 
 @dataclass(frozen=True)
 class Args:
-    """Go on with a run exactly where it stopped, then evaluate it.
+    """Go on with a run exactly where it was last saved, then evaluate it.
 
-    Without flags the run uses up the budget it was started with.
+    Without flags the run goes on to the end of its own budget.
     """
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """The run's folder."""
     seconds: float = 0.0
-    """New training time in all, the part already done included; 0 keeps the run's own."""
+    """New total training time, from the start of the run; 0 keeps the run's own."""
     steps: int = 0
-    """New number of steps in all, those already done included; 0 keeps the run's own."""
+    """New total number of steps, from the start of the run; 0 keeps the run's own."""
     device: str = ""
-    """Where to go on: auto, cpu, cuda, cuda:1, mps; exactly so only on the type of device where the
-    run stopped. Nothing keeps the run's own."""
+    """Where to go on: auto, cpu, cuda, cuda:1, mps; empty keeps the run's own. On another type of
+    device the random numbers differ."""
 
 
 def run(args: Args) -> int:
-    """Rebuild the trainer from the run folder and train on."""
+    """Rebuild the trainer from the run folder, and train on."""
     from orefield.runs.folder import read_config
     from orefield.runs.loop import resume_run
     from orefield.runs.progress import train_to_end

@@ -1,4 +1,4 @@
-"""`orefield scenes`: the scenes that travel with the package."""
+"""`orefield scenes`: the scenes that come with the package."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,19 +14,18 @@ class Args:
     write: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Write this scene instead of listing all."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """New or empty folder to write to; None takes ./NAME."""
+    """New or empty folder for the scene; None takes ./NAME."""
     resolution: int = 0
-    """Width and height of `shapes` in pixels; 0 takes its own size."""
+    """Width and height of `shapes` in pixels; 0 takes the default."""
     train_views: int = 0
-    """Training views of `shapes`; 0 takes its own number."""
+    """Training views of `shapes`; 0 takes the default."""
     test_views: int = 0
-    """Test views of `shapes`; 0 takes its own number."""
+    """Test views of `shapes`; 0 takes the default."""
 
 
 def run(args: Args) -> int:
     """List, or write."""
-    from orefield.scenes import embedded
-    from orefield.scenes.shapes import procedural
+    from orefield.scenes import embedded, shapes
 
     if args.write is None:
         for name, text in embedded.names().items():
@@ -36,9 +35,9 @@ def run(args: Args) -> int:
     embedded.write(
         args.write,
         out,
-        args.resolution or procedural.RESOLUTION,
-        args.train_views or procedural.TRAIN_VIEWS,
-        args.test_views or procedural.TEST_VIEWS,
+        args.resolution or shapes.RESOLUTION,
+        args.train_views or shapes.TRAIN_VIEWS,
+        args.test_views or shapes.TEST_VIEWS,
     )
     print(f"wrote {args.write} to {out}")
     return 0

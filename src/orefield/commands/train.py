@@ -1,4 +1,4 @@
-"""`orefield train`: a scene in, a run folder out."""
+"""`orefield train`: from a scene to a run folder."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,16 +19,16 @@ class Args:
     scene: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SCENE")]
     """A scene's folder or JSON file, or an embedded scene: tankard, shapes."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
-    """Folder for the run; None takes runs/SCENE, with a number where that is taken."""
+    """Folder for the run; None takes runs/SCENE, or runs/SCENE-2 and so on where that exists."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Replace the run that the folder holds."""
+    """Replace the run in the folder, if there is one."""
     mining_maps: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Draw where samples are kept, in RUN/mining_maps: on a view, over time, and as a share."""
+    """Draw mining maps: where samples are kept, over a view and over time, in RUN/mining_maps."""
     config: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
 
 
 def run(args: Args) -> int:
-    """Read the scene, train, evaluate, and say where to look."""
+    """Read the scene, train, evaluate, and say what was written."""
     from orefield.config import resolve_preset
     from orefield.runs.loop import start_run
     from orefield.runs.progress import train_to_end
@@ -43,7 +43,7 @@ def run(args: Args) -> int:
     print(why)
     folder = args.out or free_folder(scene.name)
     started = start_run(scene, folder, config, args.overwrite, args.mining_maps)
-    print("compiling kernels (only the first run takes long) ...", flush=True)
+    print("compiling kernels (slow only in the first run) ...", flush=True)
     seconds = warm_up(scene, config)
     print(f"kernels ready after {seconds:.1f} s, cached for the next run")
     return train_to_end(started)

@@ -1,4 +1,4 @@
-"""Every setting of a run, once: default, help text and checkpoint header in one place.
+"""Every setting of a run, once: its default, its help text and its entry in config.json.
 
 One frozen dataclass per part, composed by `RunConfig`. Nothing here imports torch, so that `--help`
 answers at once. Lengths are in scene units (the scene's box is the unit cube). A setting that is

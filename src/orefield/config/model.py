@@ -1,4 +1,4 @@
-"""Settings of the field and of where it is sampled. `None` is what a preset chooses."""
+"""Settings of the field and of the sampler. A preset chooses what is None."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -24,12 +24,12 @@ class FieldConfig:
     width: int = 64
     """Width of the hidden layers of the `ngp` MLPs."""
     init_density: float | None = None
-    """Density, per scene unit, that the `ngp` field starts with. None: 3 where opaque photographs
-    show nothing but the scene's box, else 1."""
+    """Density, per scene unit, that the `ngp` field starts with. None: 3 for bounded scenes with
+    opaque photographs, else 1."""
     nerf_width: int = 256
     """Width of the hidden layers of the `nerf` MLP."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Of matrix products; `auto` takes bf16 where the processor multiplies it natively."""
+    """Precision of matrix products; `auto` takes bf16 where the hardware multiplies it."""
 
     def __post_init__(self) -> None:
         _require(1 <= self.levels <= 32, "field.levels", "in 1..32", self.levels)
@@ -51,26 +51,26 @@ class SamplerConfig:
     """Where along each ray the field is evaluated."""
 
     kind: Literal["occupancy", "proposal"] | None = None
-    """`occupancy`: equal steps through the cells of a grid that may hold something. `proposal`: a
-    fixed number of samples per ray, where two small density networks expect weight. None: by the
-    preset."""
+    """`occupancy`: steps through the occupied cells of a grid. `proposal`: a fixed number of
+    samples per ray, placed by two small density networks. None: by the preset."""
     resolution: int = 64
     """Cells per axis of the occupancy grid."""
     steps_per_diagonal: int | None = None
-    """A ray across the cube's diagonal would take this many steps: dt = sqrt(3) / this. None: 400,
-    or 100 for unbounded scenes."""
+    """Occupancy: steps along the unit cube's diagonal, so dt = sqrt(3) / this. None: 400, or 100
+    for unbounded scenes."""
     cone_angle: float | None = None
-    """Occupancy, unbounded scenes: far from a camera steps are this share of the distance, which
-    doubles them at every doubling of it. 0 keeps them equal. None: 1/32."""
+    """Occupancy, unbounded scenes: far from the camera a step is this share of its distance. 0
+    keeps all steps equal. None: 1/32."""
     refresh_every: int = 16
     """Training steps between two refreshes of the grid."""
     warmup: int = 256
-    """Refresh every cell for this many training steps, then a quarter drawn at random and as many
-    of the occupied."""
+    """Training steps during which a refresh covers every cell; later it covers a random quarter,
+    and as many of the occupied cells."""
     ema_decay: float = 0.9
-    """A cell's density decays by this factor at each refresh, before the maximum with the new."""
+    """A refreshed cell holds max(its density times this, its new density)."""
     occ_threshold: float = 0.03
-    """A cell is occupied when its optical depth over a step exceeds this or the mean."""
+    """A cell is occupied where its optical depth over one step exceeds the smaller of this and the
+    mean."""
 
     def __post_init__(self) -> None:
         _require(4 <= self.resolution <= 512, "sampler.resolution", "in 4..512", self.resolution)

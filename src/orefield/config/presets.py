@@ -1,4 +1,4 @@
-"""Presets: settings that go together, chosen by name or by the scene."""
+"""Presets: groups of settings, chosen by name or by the scene."""
 
 import dataclasses
 from typing import Any, Literal, TypeVar
@@ -11,7 +11,7 @@ SAMPLERS: dict[str, Literal["occupancy", "proposal"]] = {
     "ngp": "occupancy",
     "nerfacto": "proposal",
 }
-_WHAT = {"ngp": "occupancy grid", "nerfacto": "proposal networks"}
+_TITLE = {"ngp": "occupancy grid", "nerfacto": "proposal networks"}
 
 BOUNDED = {
     "field.init_density": 1.0,
@@ -26,22 +26,22 @@ UNBOUNDED = BOUNDED | {
     "sampler.steps_per_diagonal": 100,
     "sampler.cone_angle": 1 / 32,
 }
-"""Contraction leaves the box half of the cube's width, and there is more to represent; of steps as
-short as an object needs, a ray would have hundreds."""
+"""Contraction leaves the box half of the cube's width, and there is more to represent. With steps
+as short as an object needs, a ray would take hundreds."""
 OPAQUE = BOUNDED | {"field.init_density": 3.0}
-"""Where photographs are opaque throughout, rays through a thin medium learn to show no background,
-all at the same time and everywhere; once they do, Adam's momentum goes on to an opaque wall before
-the cameras (docs/log.md). From a denser start less is left to learn. Long rays through unbounded
-scenes and cut-out objects need none of it."""
+"""Where all photographs are opaque, density rises on all rays at once until no background shows
+through, and Adam's momentum then carries it on to an opaque wall before the cameras (docs/log.md).
+From a denser start there is less to rise. Unbounded scenes, whose rays are long, and cut-out
+objects do not need it."""
 
 
 def resolve_preset(config: RunConfig, unbounded: bool, opaque: bool) -> tuple[RunConfig, str]:
-    """The configuration with its preset chosen, and applied to every setting that is None.
+    """The configuration with its preset chosen, and every setting that is None filled in by it.
 
-    `unbounded`: the scene has a background beyond its box; `opaque`: its photographs have no
-    transparent pixel. The second value says which preset and why, for people. What is set already
-    stays, whatever its value; so a resolved configuration resolves to itself. Raises ConfigError
-    where sampler.kind contradicts the preset asked for.
+    `unbounded`: the scene has a background beyond its box. `opaque`: its photographs have no
+    transparent pixel. The second value is a line that says which preset, and why. A setting that is
+    not None stays, so a resolved configuration resolves to itself. Raises ConfigError where
+    sampler.kind contradicts the preset.
     """
     name, why = _name(config, unbounded)
     wanted: dict[str, Any] = UNBOUNDED if unbounded else OPAQUE if opaque else BOUNDED
@@ -54,14 +54,14 @@ def resolve_preset(config: RunConfig, unbounded: bool, opaque: bool) -> tuple[Ru
     )
     if resolved.sampler.kind != SAMPLERS[name]:
         raise ConfigError(f"sampler.kind={resolved.sampler.kind} contradicts preset={name}")
-    return resolved, f"preset {name} ({_WHAT[name]}): {why}"
+    return resolved, f"preset {name} ({_TITLE[name]}): {why}"
 
 
 Part = TypeVar("Part", FieldConfig, SamplerConfig)
 
 
 def _filled(part: Part, prefix: str, wanted: dict[str, Any]) -> Part:
-    """The part with the wanted values where it has None."""
+    """The part with the preset's values in place of None."""
     named = {key.removeprefix(prefix): v for key, v in wanted.items() if key.startswith(prefix)}
     return dataclasses.replace(part, **{k: v for k, v in named.items() if getattr(part, k) is None})
 
@@ -69,13 +69,13 @@ def _filled(part: Part, prefix: str, wanted: dict[str, Any]) -> Part:
 Name = Literal["ngp", "nerfacto"]
 
 
-# nerfacto for unbounded scenes: 2 dB ahead of ngp on bonsai after five minutes.
+# For unbounded scenes: nerfacto is 2 dB ahead of ngp on bonsai after five minutes.
 def _name(config: RunConfig, unbounded: bool) -> tuple[Name, str]:
     if config.preset != "auto":
-        return config.preset, "asked for"
+        return config.preset, "as given"
     if config.sampler.kind is not None:
         proposal = config.sampler.kind == "proposal"
-        return "nerfacto" if proposal else "ngp", "asked for by sampler.kind"
+        return "nerfacto" if proposal else "ngp", f"sampler.kind is {config.sampler.kind}"
     return (
         ("nerfacto", "the scene is unbounded") if unbounded else ("ngp", "the scene fits its box")
     )

@@ -7,24 +7,24 @@ from orefield.config.require import require as _require
 
 @dataclass(frozen=True)
 class ProposalConfig:
-    """Sampler `proposal`: two small density networks that learn where weight is."""
+    """Proposal sampler: two small density networks that learn where the rendering weights are."""
 
     num_proposal_samples: tuple[int, int] = (64, 40)
-    """Samples per ray at which the first and the second network are evaluated."""
+    """Samples per ray for the first and the second network."""
     num_samples: int = 24
-    """Samples per ray at which the field is evaluated."""
+    """Samples per ray for the field."""
     log2_hashmap_size: int = 15
     """Hash grids of the networks: at most 2^this entries per level, five levels."""
     max_resolution: int = 256
-    """Hash grids: cells per axis at the second network's last level; the first's has a quarter."""
+    """Hash grids: cells per axis at the second network's last level; the first has a quarter."""
     anneal: int = 200
-    """Steps over which samples come to follow the networks."""
+    """Steps over which samples change from evenly spaced to what the networks propose."""
     warmup: int = 200
-    """The networks learn in each of this many first steps, then every `update_every`th."""
+    """Initial steps, in each of which the networks learn; then every `update_every` steps."""
     update_every: int = 4
-    """Steps between two in which the networks learn."""
+    """Steps from one update of the networks to the next, after the warm-up."""
     distortion: float = 0.002
-    """Weight of the distortion loss, which draws a ray's weight together; 0 leaves it out."""
+    """Weight of the distortion loss, which concentrates a ray's weights; 0 leaves it out."""
 
     def __post_init__(self) -> None:
         for number in (*self.num_proposal_samples, self.num_samples):

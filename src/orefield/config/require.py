@@ -1,4 +1,4 @@
-"""How a setting is refused."""
+"""Checks of settings."""
 
 from typing import TypeVar
 
@@ -8,13 +8,13 @@ Value = TypeVar("Value")
 
 
 def require(holds: bool, name: str, expected: str, value: object) -> None:
-    """Raise ConfigError naming a setting, what was expected of it and what was given."""
+    """Unless it holds, raise ConfigError with the setting, what is expected and what was given."""
     if not holds:
         raise ConfigError(f"{name} must be {expected}, got {value!r}")
 
 
 def chosen(value: Value | None, name: str) -> Value:
-    """A setting that a preset chooses; ConfigError where none has done so yet."""
+    """A setting that is left to presets, once one has chosen it; ConfigError before."""
     if value is None:
         raise ConfigError(f"{name} is None: set it, or let config.resolve_preset choose it")
     return value

@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 from orefield.config.calibration import CalibrationConfig
@@ -14,34 +15,33 @@ from orefield.config.training import FixedShapesConfig, MiningConfig, OptimConfi
 
 @dataclass(frozen=True)
 class RunConfig:
-    """A whole run; with the scene's files it determines the result of a run counted in steps."""
+    """Every setting of a run. With the scene's files it determines a run counted in steps."""
 
     preset: Literal["auto", "ngp", "nerfacto"] = "auto"
-    """Settings that go together, applied to those that are None. `ngp`: occupancy grid. `nerfacto`:
-    proposal networks. `auto`: by the scene, which is said."""
+    """Chooses the settings that are None. `ngp`: occupancy grid. `nerfacto`: proposal networks.
+    `auto`: nerfacto for unbounded scenes, else ngp."""
     seconds: float = 60.0
-    """Training time, without evaluation, reading and compiling. Ignored when steps is given."""
+    """Training time, without reading, compiling and evaluating. Unused where steps is given."""
     steps: int = 0
     """Number of training steps; 0 trains by the clock."""
     seed: int = 0
     """Seed of every random choice."""
     device: str = "auto"
-    """Where to train: auto, cpu, cuda, cuda:1, mps. `auto` takes CUDA where there is one, else the
-    CPU."""
+    """Where to train: auto, cpu, cuda, cuda:1, mps. `auto`: the first CUDA device, else the CPU."""
     deterministic: bool = False
-    """The same seed on the same device gives the same run, to the last bit. On the CPU that always
-    holds; on a GPU the hash grid's gradient is then summed in a fixed order, which is slower."""
+    """Make runs with the same seed equal to the last bit. On the CPU they always are; on a GPU it
+    makes the gradient of the hash grid slower."""
     cuda_graph: Literal["auto", "on", "off"] = "auto"
-    """Replay the step of fixed shapes as one CUDA graph. `auto`: where it proves faster."""
+    """Replay training steps of fixed shapes as one CUDA graph. `auto`: where that proves faster."""
     threads: int = 0
-    """CPU threads; 0 takes every core this process may use."""
+    """CPU threads; 0 takes all cores that this process may use."""
     eval_background: Literal["white", "black"] = "white"
-    """Behind test renders and test photographs with alpha."""
+    """Background of test renders, and of test photographs with alpha."""
     eval_every: float = 0.0
-    """Seconds of training between two evaluations on fixed test pixels; 0 evaluates after 1/32,
-    1/16, 1/8, 1/4, 1/2 and all of the budget. The training clock stands still meanwhile."""
+    """Seconds of training between two evaluations of fixed test pixels; 0 evaluates after 1/32,
+    1/16, 1/8, 1/4, 1/2 and all of the budget, and skips some where that takes long."""
     save_every: float = 30.0
-    """Seconds between two saves while training, outside of the training clock."""
+    """Seconds between two saves. Saving does not count as training time."""
     scene: SceneConfig = dataclasses.field(default_factory=SceneConfig)
     field: FieldConfig = dataclasses.field(default_factory=FieldConfig)
     sampler: SamplerConfig = dataclasses.field(default_factory=SamplerConfig)
@@ -52,7 +52,7 @@ class RunConfig:
     fixed_shapes: FixedShapesConfig = dataclasses.field(default_factory=FixedShapesConfig)
 
     def __post_init__(self) -> None:
-        _require(self.seconds > 0, "seconds", "positive", self.seconds)
+        _require(0 < self.seconds < inf, "seconds", "positive and finite", self.seconds)
         _require(self.steps >= 0, "steps", "at least 0", self.steps)
         _require(self.eval_every >= 0, "eval_every", "at least 0", self.eval_every)
         _require(self.save_every > 0, "save_every", "positive", self.save_every)

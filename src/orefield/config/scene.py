@@ -1,4 +1,4 @@
-"""Settings of reading a scene."""
+"""How a scene is read."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,29 +11,28 @@ class SceneConfig:
     """How the photographs are read."""
 
     format: Literal["auto", "blender", "transforms", "llff", "colmap", "dtu"] = "auto"
-    """Which of the formats in the scene's folder to read; `auto` takes the first that is there, in
-    this order."""
+    """Format of the scene; `auto` takes the first, in this order, whose files are in the folder."""
     downscale: int = 1
-    """Divide image width and height by this whole number: by folders such as `images_4` where they
-    help, else by averaging areas. It counts from the largest images there."""
+    """Divide the width and height of the largest images by this: by reading folders such as
+    `images_4`, or by averaging areas."""
     holdout: int = 8
-    """Scenes without a split: every n-th image, starting with the first, is a test view."""
+    """Scenes without a split of their own: every n-th image, from the first on, is a test view."""
     max_test_views: int = 0
     """Use at most this many test views, evenly spaced; 0 uses all."""
     max_images: int = 0
     """Use at most this many training images, evenly spaced; 0 uses all."""
     box_scale: float = 1.0
-    """Enlarge the scene box found from the cameras by this factor."""
+    """Enlarge the scene box, which is found from the cameras, by this factor."""
     background_extent: int = 0
-    """How many times as wide as the box what is sampled is: a power of two up to 128. 1: the box
-    and nothing round it; more: its surroundings too; 0: as the capture suggests."""
+    """Side of the sampled cube, as a multiple of the scene box: a power of two up to 128. 1: an
+    object in its box. More: an unbounded scene. 0: chosen by how the cameras stand."""
     masks: Literal["alpha", "ignore"] = "alpha"
-    """What masks mean. `alpha`: they cut out an object, and nothing is behind it. `ignore`: they
-    hide what is not to be learned (people, the tripod); neither trained on nor scored."""
+    """What masks mean. `alpha`: they cut out an object, and there is nothing behind it. `ignore`:
+    masked pixels (people, the tripod) are neither trained on nor scored."""
     mask_keeps: Literal["white", "black"] = "white"
     """Which side of a mask is kept; the other becomes transparent, or ignored."""
     allow_outside: bool = False
-    """Read images and masks outside the scene's folder, where its files or links lead there."""
+    """Also read images and masks outside of the scene's folder that its files or links point to."""
 
     def __post_init__(self) -> None:
         _require(self.downscale >= 1, "scene.downscale", "at least 1", self.downscale)

@@ -1,4 +1,4 @@
-"""Settings to and from JSON and `name=value` texts."""
+"""Settings to and from JSON, and from texts such as `optim.lr=0.01`."""
 
 import dataclasses
 import json
@@ -24,22 +24,22 @@ def from_dict(values: dict[str, Any]) -> RunConfig:
 def changed(config: RunConfig, changes: str) -> RunConfig:
     """The configuration with settings changed, as in `mining.threshold=0.3,optim.lr=0.01`.
 
-    Several numbers are written `proposal.num_proposal_samples=64,40`. Raises ConfigError naming the
-    setting that is unknown or does not fit.
+    Values are JSON or plain text; a tuple's are separated by commas, as in
+    `proposal.num_proposal_samples=64,40`. Raises ConfigError naming a setting that is unknown or
+    does not fit.
     """
     values = to_dict(config)
     for name, text in _assignments(changes):
         part, *path = values, *name.split(".")
         for step in path[:-1]:
             part = part.get(step, {}) if isinstance(part.get(step), dict) else {}
-        example = "one of the configuration's, such as mining.threshold"
-        _require(path[-1] in part, "setting", example, name)
+        _require(path[-1] in part, "setting", "a known one, such as mining.threshold", name)
         part[path[-1]] = _parsed(text)
     return from_dict(values)
 
 
 def _assignments(changes: str) -> list[tuple[str, str]]:
-    """Names and texts; a piece without `=` belongs to the value before it."""
+    """Names and texts of values; what has no `=` belongs to the value before it."""
     found: list[tuple[str, str]] = []
     for piece in filter(None, changes.split(",")):
         name, equals, text = piece.partition("=")
@@ -52,16 +52,17 @@ def _assignments(changes: str) -> list[tuple[str, str]]:
 
 
 def _parsed(text: str) -> Any:
-    """JSON's numbers, true, false and null; several with commas as a list; else the text."""
+    """The text as JSON, as a list of JSON values, or as it is."""
     try:
-        return json.loads(f"[{text}]" if "," in text else text)
+        return json.loads(f"[{text}]" if "," in text and text[0] != "[" else text)
     except ValueError:
         return text
 
 
 def _build(cls: type, values: Any, path: str) -> Any:
     if not isinstance(values, dict):
-        raise ConfigError(f"{path or 'configuration'} must be an object, got {values!r}")
+        name = path.rstrip(".") or "configuration"
+        raise ConfigError(f"{name} must be an object, got {values!r}")
     kinds = typing.get_type_hints(cls)
     unknown = sorted(set(values) - set(kinds))
     if unknown:
@@ -70,7 +71,7 @@ def _build(cls: type, values: Any, path: str) -> Any:
 
 
 def _value(kind: Any, given: Any, name: str) -> Any:
-    """`given` if it fits a field of this type, as that type; ConfigError naming the field if not."""
+    """`given` as a field's type; ConfigError naming the field where it does not fit."""
     if dataclasses.is_dataclass(kind):
         return _build(typing.cast(type, kind), given, name + ".")
     if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:

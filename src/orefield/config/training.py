@@ -1,4 +1,4 @@
-"""Settings of mining, of loss and optimizer, and of steps of fixed shapes."""
+"""Settings of mining, of the optimizer, and of training steps of fixed shapes."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -16,32 +16,31 @@ class MiningConfig:
     rule: Rule = "importance"
     """`plain`: all. `pruned`: the visible ones (T >= 1e-4). `hsm`: the paper's draw. `importance`:
     each with a probability that grows with its hardness. `threshold`: those harder than a multiple
-    of the mean. `topk`, `poisson`, `uniform`: the budget's hardest, a weighted draw, a blind
-    draw."""
+    of the mean. Of a fixed share: `topk` the hardest, `poisson` a draw by hardness, `uniform` a
+    blind draw."""
     saturation: float = 4.0
-    """importance: samples this many times as hard as the batch's mean are always kept, the others
-    with a probability in proportion to their hardness."""
+    """importance: samples this many times as hard as the batch's mean are always kept, others with
+    a probability proportional to their hardness."""
     threshold: float = 0.5
-    """threshold: keep samples whose hardness exceeds this many times the batch's mean."""
+    """threshold: samples harder than this many times the batch's mean are kept."""
     budget: float = 0.0
-    """topk, poisson, uniform: share of samples kept, in (0, 1]; 0 takes the paper's b = B / tau."""
+    """topk, poisson, uniform: share of B samples kept; 0 keeps the paper's b = B / tau."""
     alpha: float = 0.5
-    """importance, poisson: weight kept samples by p^-alpha; 1 is unbiased, 0 the biased draw."""
+    """importance, poisson: kept samples weigh p^-alpha; 1 is unbiased, 0 leaves them unweighted."""
     min_budget: float = 0.05
-    """hsm and budget rules: b is never below this share of B."""
+    """hsm, topk, poisson, uniform: b is never below this share of B."""
     max_budget: float = 0.5
-    """hsm and budget rules: b is never above this share of B."""
+    """hsm, topk, poisson, uniform: b is never above this share of B."""
     early_termination: Literal["auto", "off", "on"] = "auto"
-    """Whether rays end where T < 1e-4 in the forward pass without a graph, and colors are evaluated
-    only at samples of some weight. `off`: every marched sample, as published for pruned and hsm.
-    `auto`: off for the published rules; for the others on once a third of the samples is occluded.
-    (plain has no such pass.)"""
+    """Stop a ray once T < 1e-4, and evaluate colors only where the rendering weight is at least
+    `min_weight`. `auto`: off for plain, pruned and hsm, as published; for the other rules on once a
+    third of the samples is occluded."""
     pixel_sampling: Literal["auto", "uniform", "error"] = "auto"
-    """Which pixels to train on. `uniform`: all alike. `error`: more from the tiles of the
-    photographs that are still rendered badly. `auto`: uniform for plain, pruned and hsm, which are
-    published so, else by error."""
+    """Which pixels to train on. `uniform`: all equally often. `error`: more from the tiles of the
+    photographs with larger errors. `auto`: uniform for plain, pruned and hsm, as published, else
+    error."""
     min_weight: float = 1e-4
-    """With early termination, samples with less than this share of their pixel are left out."""
+    """Early termination: samples of a smaller rendering weight are left out."""
 
     def __post_init__(self) -> None:
         _require(0 < self.min_weight < 1, "mining.min_weight", "between 0 and 1", self.min_weight)
@@ -58,18 +57,18 @@ class MiningConfig:
 
     @property
     def published(self) -> bool:
-        """Whether the rule is somebody else's, and `auto` means their way."""
+        """Whether the rule was published by others, so that `auto` means as published."""
         return self.rule in ("plain", "pruned", "hsm")
 
     @property
     def terminates_early(self) -> bool:
-        """Whether rays end early in the density pass, at once or later."""
+        """Whether rays are stopped early in the density pass, now or later in the run."""
         auto = self.early_termination == "auto"
         return not self.published if auto else self.early_termination == "on"
 
     @property
     def samples_pixels_by_error(self) -> bool:
-        """Whether pixels are drawn by the errors of their tiles."""
+        """Whether training pixels are drawn by the errors of their tiles."""
         auto = self.pixel_sampling == "auto"
         return not self.published if auto else self.pixel_sampling == "error"
 
@@ -79,7 +78,7 @@ class OptimConfig:
     """Loss, optimizer and schedule."""
 
     target_samples: int = 65_536
-    """Samples per step; the number of rays adapts to it."""
+    """Samples per step, to which the number of rays adapts."""
     lr: float = 2e-2
     """Peak learning rate of Adam."""
     lr_final: float = 0.1
@@ -87,7 +86,7 @@ class OptimConfig:
     warmup: int = 20
     """Steps over which the learning rate rises linearly from zero."""
     background: Background = "random"
-    """Behind training rays: a new random color per ray, white, or black."""
+    """Background of training rays: a new random color for each, white, or black."""
 
     def __post_init__(self) -> None:
         least = self.target_samples >= 256
@@ -99,15 +98,15 @@ class OptimConfig:
 
 @dataclass(frozen=True)
 class FixedShapesConfig:
-    """Training steps of fixed shapes, made for GPUs: the host waits for nothing on the way."""
+    """Training steps of fixed shapes, for GPUs: the host never waits for the device in between."""
 
     use: Literal["auto", "always", "never"] = "auto"
-    """`auto`: on CUDA with Triton's kernels, for settings that can be had without a host read."""
+    """`auto`: on CUDA with Triton, where the settings allow it."""
     kept_capacity: float = 0.5
-    """Buffer for kept samples as a share of optim.target_samples, in (0, 1]; what is chosen beyond
-    it is left out."""
+    """Size of the buffer for kept samples, as a share of optim.target_samples; what does not fit is
+    left out."""
     adapt_every: int = 32
-    """Steps between two reads of the loss and of how many rays fill a batch."""
+    """Steps between two reads of the loss, after which the number of rays adapts."""
 
     def __post_init__(self) -> None:
         fits = 0 < self.kept_capacity <= 1

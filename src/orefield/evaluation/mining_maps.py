@@ -1,7 +1,8 @@
-"""Mining maps: where in a view a run's rule keeps samples. What a step would choose, not learned.
+"""Mining maps: where in a view a run's rule keeps samples, as a training step would choose them.
 
-The trainer is left as it was: random numbers are drawn from a generator made here, nothing is
-written to a gradient, the running tau is read only, and the training clock stands still.
+Nothing is learned from the view and the trainer stays as it was: random numbers come from a
+generator of our own, no gradient is written, the running tau is only read, and the training clock
+stands still.
 """
 
 from dataclasses import dataclass
@@ -22,8 +23,8 @@ from orefield.training.losses import Target, pixel_loss
 from orefield.training.trainer import Trainer
 from orefield.types import Rays
 
-_LONGEST, _CLOSE = 200, 400
-"""Pixels on a side of a probe view at most."""
+_SMALL, _LARGE = 200, 400
+"""Pixels on the longer side of a probe view at most: over the run, and of the last map."""
 
 
 @dataclass(frozen=True)
@@ -53,16 +54,16 @@ class MiningMap:
     """Sum of the hardness of the samples on each pixel's ray; those not finite count as zero."""
     render: Float[Tensor, "height width 3"]
     psnr: float
-    """Of the render over the valid pixels, in dB."""
+    """PSNR of the render in dB, over the valid pixels."""
 
     @property
     def share(self) -> float:
-        """Share of the evaluated samples that is kept; 0 where none was."""
+        """Share of the evaluated samples that is kept; 0 where none is evaluated."""
         return float(self.kept.sum()) / self.evaluated if self.evaluated else 0.0
 
 
 def probe_view(view: View, background: float, longest: int) -> ProbeView:
-    """A view with so few of its pixels that no side has more than `longest`, at least 1.
+    """Every n-th pixel of a view, with the smallest n that leaves no side longer than `longest`.
 
     `background` in [0, 1] is the gray behind the photograph's transparent pixels.
     """
@@ -80,29 +81,29 @@ def probe_view(view: View, background: float, longest: int) -> ProbeView:
 
 
 class MiningMapRecorder:
-    """A view's mining maps over a run, and at its end one with more of its pixels."""
+    """The mining maps of one view over a run, the last of them also at a higher resolution."""
 
     def __init__(self, trainer: Trainer, scene: Scene, background: float) -> None:
-        """Of the scene's first test view, or its first training view where there is none."""
+        """Maps the scene's first test view, or without one its first training view."""
         view = (*scene.test, *scene.train)[0]
         self.trainer = trainer
-        self.view, self.close = (probe_view(view, background, n) for n in (_LONGEST, _CLOSE))
+        self.view, self.large = (probe_view(view, background, n) for n in (_SMALL, _LARGE))
         self.maps: list[MiningMap] = []
         self.last: MiningMap | None = None
 
     def record(self, last: bool = False) -> None:
-        """Record the present map; with `last` the close one, too."""
+        """Add the present map; `last` also makes the one at a higher resolution."""
         self.maps.append(mining_map(self.trainer, self.view))
         if last:
-            self.last = mining_map(self.trainer, self.close)
+            self.last = mining_map(self.trainer, self.large)
 
 
 @torch.no_grad()
 def mining_map(trainer: Trainer, view: ProbeView, draws: int = 4, seed: int = 0) -> MiningMap:
-    """Let the trainer's rule choose among the samples of a whole probe view, as its step would.
+    """Let the trainer's rule choose among the samples of a whole probe view.
 
-    The rule chooses among all of the view's samples at once; they are found in parts as large as a
-    step's. `draws` choices, at least 1, are averaged.
+    It chooses among all of them at once, as in a step; they are evaluated in batches as large as a
+    step's. The mean is taken over `draws` choices, at least 1.
     """
     assert draws >= 1
     generator = torch.Generator(trainer.device).manual_seed(seed)
@@ -130,11 +131,13 @@ def mining_map(trainer: Trainer, view: ProbeView, draws: int = 4, seed: int = 0)
 
 
 class _Samples(NamedTuple):
-    """The samples of a probe view: whose they are, how hard, how many were evaluated."""
+    """The visible samples of a probe view."""
 
     ray: Int[Tensor, " samples"]
     g: Float[Tensor, " samples"]
+    """Hardness."""
     evaluated: int
+    """Samples whose density was evaluated to find them."""
 
 
 def _samples(trainer: Trainer, view: ProbeView, generator: torch.Generator) -> _Samples:
@@ -151,7 +154,7 @@ def _samples(trainer: Trainer, view: ProbeView, generator: torch.Generator) -> _
         counted = None if bool(valid.all()) else valid[few]
         wanted = Target(target[few], background, complete=counted)
         grad = pixel_loss(raw, found.samples, wanted, step.weights).grad
-        # A loss is the mean over its own rays: those of a small last part would look harder.
+        # A batch's loss is a mean over its own rays: in a small last one they would seem harder.
         share = float(valid[few].sum() / valid.sum().clamp(min=1))
         hardnesses.append(hardness(grad) * share)
         owners.append(found.samples.ray.long() + few.start)

@@ -12,7 +12,7 @@ from orefield.types import Field, Sampler
 
 
 class PixelProbe:
-    """A fixed random set of test pixels: a quick look at test quality while training."""
+    """A fixed random set of test pixels: a cheap estimate of test quality while training."""
 
     def __init__(self, scene: Scene, background: float, count: int = 8192) -> None:
         """`scene` must have test views. The same scene gives the same pixels in every run."""
@@ -22,7 +22,7 @@ class PixelProbe:
 
     @torch.no_grad()
     def psnr(self, field: Field, sampler: Sampler) -> float:
-        """PSNR in dB over all the pixels at once (not a mean of views, so a little lower)."""
+        """PSNR in dB of all the pixels taken together; the mean over views is a little higher."""
         rays = self.rays.to(device_of(field))
         color, opacity = (x.cpu() for x in render_rays(field, sampler, rays)[:2])
         render = over_background(color, opacity, self.background)

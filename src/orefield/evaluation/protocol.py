@@ -1,4 +1,4 @@
-"""What stands beside every score, so that it can be compared with others."""
+"""The protocol: what is written beside every score, so that it can be compared with others."""
 
 import platform
 from importlib.metadata import version
@@ -14,7 +14,7 @@ from orefield.system.processor import processor_name
 
 
 def protocol(scene: Scene, config: RunConfig) -> dict[str, Any]:
-    """All that a reader needs to know before comparing the numbers with others."""
+    """Data, settings, machine and versions that the scores depend on, as plain JSON types."""
     sizes = sorted({f"{view.camera.width}x{view.camera.height}" for view in scene.test})
     return {
         "scene": scene.name,
@@ -28,7 +28,7 @@ def protocol(scene: Scene, config: RunConfig) -> dict[str, Any]:
         "device": _device(config.device),
         "threads": torch.get_num_threads(),
         **_ignored(scene),
-        **_halves(config),
+        **_exposure(config),
         "psnr": "mean over test views of the PSNR of float renders clipped to [0, 1]",
         "ssim": "11x11 Gaussian window, sigma 1.5, no padding, mean over RGB",
         "versions": {
@@ -44,8 +44,8 @@ def _device(name: str) -> str:
     return f"{device}: {processor_name() if device.type == 'cpu' else device_name(device)}"
 
 
-def _halves(config: RunConfig) -> dict[str, Any]:
-    """Said where exposures were learned: what of a test view is seen before it is scored."""
+def _exposure(config: RunConfig) -> dict[str, Any]:
+    """Which part of a test view is fitted before the rest is scored, where exposure is learned."""
     if not config.calibration.exposure:
         return {}
     return {"exposure": "gain and offset fitted to each test view's left half, right half scored"}

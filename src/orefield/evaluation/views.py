@@ -1,4 +1,4 @@
-"""Test views rendered and scored."""
+"""Render test views and score them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -10,14 +10,15 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
+from orefield.config import RunConfig
 from orefield.errors import OrefieldError
 from orefield.evaluation.metrics import SSIM_WINDOW, psnr, ssim
 from orefield.rendering.render import RenderedView, over_background, render_view
-from orefield.scenes.scene import View
+from orefield.scenes.scene import Scene, View
 from orefield.types import Field, Sampler
 
 BACKGROUND = {"white": 1.0, "black": 0.0}
-"""The gray behind renders and photographs, by the name that settings have for it."""
+"""Gray level of each background that settings can name."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def evaluate_views(
     """Render and score each view over a gray `background` in [0, 1] (1 white, 0 black).
 
     Renders are compared in float, clipped to [0, 1], where the view is valid. With `exposure` a
-    gain and an offset per channel are fitted to the left half of each, and the right half is
+    gain and an offset per channel are fitted on the left half of each view, and the right half is
     scored. A render that is not finite raises OrefieldError naming the view.
     """
     for view in views:
@@ -66,7 +67,7 @@ def evaluate_views(
 def fit_exposure(
     render: RenderedView, view: View, truth: Float[Tensor, "height width 3"], background: float
 ) -> Float[Tensor, "height width 3"]:
-    """The render with the gain and offset that fit the left half of the photograph best.
+    """The render with the gain and offset per channel that best fit the photograph's left half.
 
     A pixel is gain * color + offset * opacity, over its background (see training.camera_optimizer).
     """
@@ -79,7 +80,7 @@ def fit_exposure(
     for channel in range(3):
         known = torch.stack([color[left][:, channel], opacity[left][:, 0]], 1).to(exact)
         wanted = (truth - behind)[left][:, channel].to(exact)
-        # A little of the identity, for halves that show nothing or one color alone.
+        # Pulled a little towards gain 1, offset 0: a half may show nothing, or a single color.
         known = torch.cat([known, 1e-3 * torch.eye(2, dtype=exact)])
         wanted = torch.cat([wanted, torch.tensor([1e-3, 0.0], dtype=exact)])
         gain, offset = torch.linalg.lstsq(known, wanted[:, None]).solution[:, 0].tolist()
@@ -88,13 +89,13 @@ def fit_exposure(
 
 
 def _columns(like: Bool[Tensor, "height width"], first: int) -> Bool[Tensor, "height width"]:
-    """The pixels of a picture from a column on."""
+    """The pixels from a column on, to the right."""
     across = torch.arange(like.shape[1]) >= first
     return across.expand_as(like)
 
 
 def _right_half(view: View) -> Bool[Tensor, "height width"]:
-    """The valid pixels of it."""
+    """Its valid pixels."""
     shape = view.camera.height, view.camera.width
     valid = torch.ones(shape, dtype=torch.bool) if view.valid is None else view.valid
     return valid & _columns(valid, shape[1] // 2)
@@ -105,31 +106,40 @@ def score_view(
 ) -> ViewScore:
     """Scores of a render with values in [0, 1].
 
-    Ignored pixels do not count in PSNR. In SSIM they count as reproduced, and windows that hold
-    nothing else are left out of the mean.
+    PSNR leaves out pixels that are not valid. SSIM takes them to be reproduced exactly, and leaves
+    out windows without any valid pixel.
     """
     if view.valid is None:
         return ViewScore(view.name, psnr(render, truth), ssim(render, truth))
-    mended = torch.where(view.valid[..., None], render, truth)
+    filled = torch.where(view.valid[..., None], render, truth)
     windows = _windows_with_any(view.valid)
-    # Every window of ignored pixels alone adds 1 to the sum that ssim takes the mean of.
-    similarity = 1 - (1 - ssim(mended, truth)) * windows.numel() / int(windows.sum())
+    # Every window without a valid pixel adds 1 to the sum that ssim takes the mean of.
+    similarity = 1 - (1 - ssim(filled, truth)) * windows.numel() / int(windows.sum())
     return ViewScore(view.name, psnr(render[view.valid], truth[view.valid]), similarity)
 
 
 def _windows_with_any(valid: Bool[Tensor, "height width"]) -> Bool[Tensor, "inner outer"]:
-    """For each window that SSIM takes wholly inside the picture, whether it has a valid pixel."""
+    """Whether each of SSIM's windows, which lie wholly inside the picture, has a valid pixel."""
     return max_pool2d(valid[None, None].float(), SSIM_WINDOW, stride=1)[0, 0] > 0
 
 
 def photograph_over(
     pixels: Float[Tensor, "*shape channels"], background: float
 ) -> Float[Tensor, "*shape 3"]:
-    """RGB as it is; RGBA with straight alpha over a gray `background`. All values in [0, 1]."""
+    """RGB unchanged; RGBA, with straight alpha, over a gray `background`. Values in [0, 1]."""
     if pixels.shape[-1] == 3:
         return pixels
     alpha = pixels[..., 3]
     return over_background(pixels[..., :3] * alpha[..., None], alpha, background)
+
+
+def score_test_views(
+    field: Field, sampler: Sampler, scene: Scene, config: RunConfig
+) -> dict[str, Any]:
+    """Render and score all test views of a scene, of which it must have some; see `summary`."""
+    background, exposure = BACKGROUND[config.eval_background], config.calibration.exposure
+    views = evaluate_views(field, sampler, scene.test, background, exposure)
+    return summary([view.score for view in views])
 
 
 def summary(scores: Sequence[ViewScore]) -> dict[str, Any]:

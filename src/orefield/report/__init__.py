@@ -1,1 +1,1 @@
-"""What a run looks like: its history, plots and pictures."""
+"""Reports of a run: its history, plots, pictures and videos."""

@@ -1,4 +1,4 @@
-"""The course of a training run, thinned to what a plot can show."""
+"""The course of a training run, averaged over each hundredth of its budget."""
 
 from dataclasses import asdict, dataclass, field
 from math import isfinite
@@ -51,9 +51,9 @@ class HistoryPoint:
     step: int
     seconds: float
     train_psnr: float | None
-    """Of the training rays, in dB; None when every step since was skipped."""
+    """PSNR of the training rays in dB; None when every step since was skipped."""
     losses: dict[str, float]
-    """Mean of each term of the loss."""
+    """Mean of each term of the loss, weighted."""
     rays_per_step: float
     evaluated_per_step: float
     kept_share: float
@@ -61,7 +61,7 @@ class HistoryPoint:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Test quality while training, over a fixed set of test pixels."""
+    """PSNR in dB of a fixed set of test pixels, while training."""
 
     step: int
     seconds: float
@@ -70,44 +70,60 @@ class Evaluation:
 
 @dataclass
 class History:
-    """About a hundred points over a run's budget, and the evaluations between them."""
+    """A point for each hundredth of a run's budget, and the evaluations between them."""
 
     points: list[HistoryPoint] = field(default_factory=list)
     evaluations: list[Evaluation] = field(default_factory=list)
     _steps: list[StepFacts] = field(default_factory=list)
+    """Steps since the last point."""
+    _hundredths: int = 0
+    """Of the budget, done at the last point."""
+
+    def skip_to(self, share_of_budget: float) -> None:
+        """Start there, as after a resume, whose budget may be a new one."""
+        self._hundredths = 0
+        self._passes_hundredth(share_of_budget)
 
     def add(self, step: StepFacts, share_of_budget: float) -> None:
         """Take in one step; `share_of_budget` in [0, 1] says how much of the run is done."""
         self._steps.append(step)
-        if share_of_budget >= (len(self.points) + 1) / 100:
+        if self._passes_hundredth(share_of_budget):
             self.close_point()
 
     def close_point(self) -> None:
         """Average the steps since the last point into a new one, if there are any."""
-        if not self._steps:
-            return
+        if self._steps:
+            self.points.append(self._average())
+            self._steps.clear()
+
+    def _passes_hundredth(self, share: float) -> bool:
+        before = self._hundredths
+        while share >= (self._hundredths + 1) / 100:
+            self._hundredths += 1
+        return self._hundredths > before
+
+    def _average(self) -> HistoryPoint:
+        """The point that the steps since the last one make."""
         steps, last = self._steps, self._steps[-1]
         evaluated = sum(s.evaluated for s in steps)
         finite = [s.losses for s in steps if isfinite(s.losses["color"])]
         names = dict.fromkeys(name for losses in finite for name in losses)
         losses = {n: fmean(one[n] for one in finite if n in one) for n in names}
-        self.points.append(
-            HistoryPoint(
-                step=last.step,
-                seconds=last.seconds,
-                train_psnr=mse_to_psnr(losses["color"]) if finite else None,
-                losses=losses,
-                rays_per_step=sum(s.rays for s in steps) / len(steps),
-                evaluated_per_step=evaluated / len(steps),
-                kept_share=sum(s.kept for s in steps) / max(evaluated, 1),
-            )
+        return HistoryPoint(
+            step=last.step,
+            seconds=last.seconds,
+            train_psnr=mse_to_psnr(losses["color"]) if finite else None,
+            losses=losses,
+            rays_per_step=sum(s.rays for s in steps) / len(steps),
+            evaluated_per_step=evaluated / len(steps),
+            kept_share=sum(s.kept for s in steps) / max(evaluated, 1),
         )
-        self._steps.clear()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
+        """Plain JSON types; the steps since the last point make one more."""
+        pending = [self._average()] if self._steps else []
         return {
-            "points": [asdict(point) for point in self.points],
+            "points": [asdict(point) for point in [*self.points, *pending]],
             "evaluations": [asdict(evaluation) for evaluation in self.evaluations],
         }
 

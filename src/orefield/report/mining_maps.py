@@ -1,4 +1,4 @@
-"""Pictures of mining maps: on a photograph, over a run's time, and as a share of all.
+"""Pictures of mining maps: over a photograph, over the course of a run, and as a share.
 
 matplotlib is imported when the first picture is drawn.
 """
@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from orefield.evaluation.mining_maps import MiningMap, MiningMapRecorder, ProbeView
+from orefield.report.plots import new_figure, save_figure, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,13 +45,13 @@ def write_mining_maps(
     if rows:
         draw_strip(folder / "strip.png", rows, title)
     if last:
-        draw_overlay(folder / "overlay.png", recorders[next(iter(last))].close, last, title)
+        draw_overlay(folder / "overlay.png", recorders[next(iter(last))].large, last, title)
     mapped = {name: [(m.seconds, m.share) for m in row] for name, row in rows.items()}
     draw_kept(folder / "kept.png", curves, mapped, title)
 
 
 def draw_strip(path: Path, rows: Mapping[str, Sequence[MiningMap]], title: str) -> None:
-    """The kept samples of each map, a row an arm; a single arm's renders stand above them."""
+    """The kept samples of each map, one row per arm; above a single arm's maps, its renders."""
     renders = 1 if len(rows) == 1 else 0
     columns = max(len(row) for row in rows.values())
     shape = next(iter(rows.values()))[0].kept.shape
@@ -66,40 +67,38 @@ def draw_strip(path: Path, rows: Mapping[str, Sequence[MiningMap]], title: str) 
     if renders:
         panels[0][0].set_ylabel("render", fontsize=10)
     _legend(figure, kept, panels)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
-def draw_overlay(path: Path, seen: ProbeView, arms: Mapping[str, MiningMap], title: str) -> None:
-    """The photograph, and on it, gray, where each arm's kept samples fall.
+def draw_overlay(path: Path, view: ProbeView, arms: Mapping[str, MiningMap], title: str) -> None:
+    """The photograph, then, over a gray copy of it, the kept samples of each arm.
 
-    Of a single arm the hardness is shown too: its sum on each pixel's ray, over the mean pixel's.
+    A single arm's hardness is shown too, summed along each pixel's ray, over the mean pixel's.
     """
     alone = len(arms) == 1
-    figure, panels = _panels(1, len(arms) + 1 + alone, seen.valid.shape, title)
+    figure, panels = _panels(1, len(arms) + 1 + alone, view.valid.shape, title)
     row = panels[0]
-    row[0].imshow(seen.target.numpy())
-    row[0].set_title(f"photograph {seen.name}", fontsize=9)
+    row[0].imshow(view.target.numpy())
+    row[0].set_title(f"photograph {view.name}", fontsize=9)
     if alone:
         (one,) = arms.values()
         hard = one.hardness / one.hardness.mean().clamp(min=1e-30)
         row[1].imshow(hard.numpy(), cmap=_COLORS, norm=_norm())
         row[1].set_title("hardness, times the mean pixel's", fontsize=9)
-    gray = seen.target.mean(-1).numpy()
+    gray = view.target.mean(-1).numpy()
     for axes, (name, one) in zip(row[1 + alone :], arms.items(), strict=True):
         axes.imshow(0.55 * gray + 0.2, cmap="gray", vmin=0, vmax=1)
         kept = _show_kept(axes, one.kept, clear=True)
         axes.set_title(f"{name}: {_moment(one, False)}", fontsize=9)
     _legend(figure, kept, panels)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_kept(
     path: Path, curves: Mapping[str, Curve], mapped: Mapping[str, Curve], title: str
 ) -> None:
-    """Share of the samples kept over training seconds; dots are the maps."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(_INCHES, 3.6), dpi=_DPI, layout="constrained")
+    """Share of samples kept over training seconds; dots mark the times of the maps."""
+    figure = new_figure(_INCHES, 3.6, _DPI)
     axes = figure.subplots()
     for number, name in enumerate(curves):
         seconds, share = zip(*curves[name], strict=True) if curves[name] else ((), ())
@@ -107,13 +106,10 @@ def draw_kept(
         dots = mapped.get(name, ())
         axes.plot([x for x, _ in dots], [100 * s for _, s in dots], "o", color=f"C{number}")
     axes.set_title(f"{title}; dots: the mining maps", loc="left", fontsize=10)
-    axes.set_xlabel("training time (s)")
-    axes.set_ylabel("samples kept (%)")
+    style_axes(axes, "training time (s)", "samples kept (%)")
     axes.set_ylim(0, 102)
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _moment(one: MiningMap, short: bool) -> str:
@@ -135,11 +131,9 @@ def _show_kept(axes: "Axes", kept: Float[Tensor, "height width"], clear: bool = 
 
 
 def _panels(rows: int, columns: int, shape: tuple[int, ...], title: str) -> tuple["Figure", Any]:
-    from matplotlib.figure import Figure
-
     height, width = shape
     panel = (_INCHES - 0.3) / columns * height / width
-    figure = Figure(figsize=(_INCHES, rows * (panel + 0.25) + 0.9), dpi=_DPI, layout="constrained")
+    figure = new_figure(_INCHES, rows * (panel + 0.25) + 0.9, _DPI)
     panels = figure.subplots(rows, columns, squeeze=False)
     for axes in panels.flat:
         axes.set_xticks([])
@@ -157,8 +151,3 @@ def _legend(figure: "Figure", drawn: Any, panels: Any) -> None:
     bar.set_ticks(ticks, labels=["1/4", "1", "4", "16", "64"])
     bar.ax.minorticks_off()
     bar.set_label("samples kept on a pixel's ray (black: none)", fontsize=9)
-
-
-def _save(figure: "Figure", path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)

@@ -1,4 +1,4 @@
-"""Pictures to look at: truth, render and error side by side, depth in color, contact sheets."""
+"""Photograph, render and error side by side; depth in color; contact sheets."""
 
 from pathlib import Path
 
@@ -34,10 +34,9 @@ def error_pixels(
 def depth_pixels(
     depth: Float[Tensor, "height width"], opacity: Float[Tensor, "height width"]
 ) -> Pixels:
-    """Depth in color, near bright and far dark, over the range that solid pixels span.
+    """Depth in color, near bright and far dark; pixels fade to black with their opacity.
 
-    The range runs from the 2nd to the 98th percentile of pixels with opacity above 0.5; the rest
-    fades into black with its opacity.
+    The colors span the 2nd to the 98th percentile of the depth of pixels with opacity above 0.5.
     """
     solid = depth[opacity > 0.5]
     if len(solid) == 0:
@@ -55,7 +54,7 @@ def comparison(
     name: str,
     psnr: float,
 ) -> Image.Image:
-    """Truth | render | error, labeled with the view's name and the render's PSNR in dB."""
+    """Photograph | render | error, labeled with the view's name and the render's PSNR in dB."""
     panels = [to_pixels(truth), to_pixels(render), error_pixels(render, truth)]
     labels = [name, f"render {psnr:.2f} dB", f"error x{ERROR_GAIN}"]
     height, width = panels[0].shape[:2]
@@ -69,7 +68,7 @@ def comparison(
 
 
 def contact_sheet(pictures: list[Image.Image], columns: int = 2) -> Image.Image:
-    """Pictures in rows of `columns`, in cells that fit the largest, a thin gap between them."""
+    """Pictures in rows of `columns`, in cells as large as the largest, with thin gaps."""
     assert pictures
     width = max(picture.width for picture in pictures)
     height = max(picture.height for picture in pictures)

@@ -1,4 +1,4 @@
-"""Frames to an mp4, through the optional package imageio with PyAV."""
+"""Frames to an mp4, by the optional packages imageio and PyAV."""
 
 from collections.abc import Iterable
 from importlib.util import find_spec
@@ -16,9 +16,9 @@ def can_write_video() -> bool:
 
 
 def write_video(path: Path, frames: Iterable[Path], rate: int) -> None:
-    """RGB pictures of one size as H.264 in an mp4, `rate` a second.
+    """Write RGB pictures of one size as H.264 in an mp4, `rate` per second.
 
-    Odd sizes lose their last row or column: the format halves the resolution of its colors.
+    Odd sizes lose their last row or column, because the format stores colors at half resolution.
     """
     import imageio.v3 as iio
 

@@ -1,4 +1,4 @@
-"""Scoring a run's test views, with pictures of each."""
+"""Score a run's test views, with a picture of each."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ from orefield.scenes.scene import Scene
 from orefield.types import Field, Sampler
 
 _SHOWN = 4
-"""Views in the contact sheet."""
+"""Views in the contact sheet, evenly spaced."""
 
 
 def evaluate_run(
@@ -25,9 +25,9 @@ def evaluate_run(
     renders: Path,
     progress: bool = False,
 ) -> dict[str, Any] | None:
-    """Score all test views and write photograph, render and error of each; None without any.
+    """Score all test views, and write photograph, render and error of each as one picture.
 
-    `progress` shows a bar where standard output is a terminal.
+    None where the scene has no test views. `progress` shows a bar on a terminal.
     """
     if not scene.test:
         return None

@@ -3,11 +3,11 @@
     config.json         version, scene and every setting
     field.safetensors   the field's parameters and the sampler's state: enough to render
     state.safetensors   everything exact resume needs
-    metrics.json        how it went and how good it is
-    renders/  plots/    pictures
+    metrics.json        how the training went; once evaluated, the scores
+    renders/  plots/  mining_maps/    pictures
 
-Each file is written beside its target and moved over it, so a full disk or a killed process leaves
-the last complete file. Tensors and their JSON share one file and cannot disagree about the step.
+Each file is written under a temporary name and moved over the old one, so a full disk or a killed
+process leaves the last complete file. Tensors share a file with the number of their step.
 """
 
 import shutil
@@ -35,7 +35,7 @@ _FOLDERS = ("renders", "plots", "mining_maps")
 
 @runtime_checkable
 class Resumable(Protocol):
-    """What a trainer offers so that it can be stopped and continued exactly."""
+    """What can be saved and resumed exactly: a trainer."""
 
     @property
     def field(self) -> Field:
@@ -48,7 +48,7 @@ class Resumable(Protocol):
         ...
 
     def state_dict(self) -> State:
-        """Every tensor and every JSON fact that the next step depends on."""
+        """Every tensor and JSON value that the next step depends on."""
         ...
 
     def load_state_dict(self, state: State) -> None:
@@ -58,14 +58,14 @@ class Resumable(Protocol):
 
 @dataclass(frozen=True)
 class RunHeader:
-    """What config.json says: the scene, how its units relate to its files', every setting."""
+    """The contents of config.json: the scene, the way back to its files' units, every setting."""
 
     source: str
     """The scene: a path, or an embedded scene's name."""
     near: float
-    """Distance from a camera, in scene units, before which nothing is sampled."""
+    """Samples lie farther from a camera than this, in scene units."""
     background_extent: int
-    """Side of the cube that was sampled, in boxes."""
+    """Side of the sampled cube, as a multiple of the scene box."""
     to_world: tuple[tuple[float, ...], ...]
     """4 x 4 similarity from scene units back to the coordinates of the files."""
     config: RunConfig
@@ -106,7 +106,7 @@ def create_run(folder: Path, header: RunHeader, overwrite: bool = False) -> None
 
 
 def write_config(folder: Path, header: RunHeader) -> None:
-    """Write config.json, also when a resumed run gets a new budget."""
+    """Write config.json; again when a resumed run gets a new budget."""
     facts = {"orefield": __version__, "format": FORMAT, "scene": header.source}
     facts |= {"near": header.near, "background_extent": header.background_extent}
     facts |= {"to_world": header.to_world, "config": to_dict(header.config)}

@@ -2,7 +2,7 @@
 
 run = start_run(open_scene("tankard"), "runs/mine", RunConfig(seconds=30))
 for step in run.train():
-    print(step.seconds, step.losses["color"])
+    print(step.seconds, step.loss)
 print(run.evaluate()["psnr"])
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from orefield.config import RunConfig, resolve_preset
+from orefield.config import RunConfig
 from orefield.errors import RunError
 from orefield.evaluation.mining_maps import MiningMapRecorder
 from orefield.evaluation.probe import PixelProbe
@@ -35,11 +35,11 @@ from orefield.runs.schedule import EVALUATE_AT, MAP_AT, Schedule
 from orefield.scenes import Scene, open_scene
 from orefield.system.files import read_json, write_json
 from orefield.system.memory import peak_bytes
-from orefield.training.trainer import StepStats, Trainer, check_depths, fit
+from orefield.training.trainer import StepStats, Trainer, fit
 
 _EVALUATION_SHARE = 0.1
-"""With the default schedule an evaluation is left out when those before it took more than this
-share of the training time."""
+"""Unless `config.eval_every` is set, an evaluation before the last is left out when those so far
+took more than this share of the training time."""
 
 
 class TrainingRun:
@@ -53,7 +53,7 @@ class TrainingRun:
         history: History,
         maps: bool = False,
     ) -> None:
-        """`maps`: record where samples are kept, and draw it at the end."""
+        """`maps`: record mining maps, that is, where samples are kept; `evaluate` draws them."""
         self.folder, self.scene, self.trainer, self.history = folder, scene, trainer, history
         self.config = trainer.config
         self.background = BACKGROUND[self.config.eval_background]
@@ -62,14 +62,16 @@ class TrainingRun:
         self._evaluating = 0.0
 
     def train(self, stop: Callable[[], bool] = lambda: False) -> Iterator[StepStats]:
-        """Train until the budget is used or `stop()` says so, yielding after each step.
+        """Train until the budget is used or `stop()` returns true, yielding after each step.
 
-        Evaluates on test pixels and saves as `config.eval_every` and `save_every` say, and saves at
-        the end, also when the caller leaves the loop. The training clock stands still meanwhile.
+        Evaluates test pixels as `config.eval_every` says, and saves as `config.save_every` says, at
+        the end, and when the caller leaves the loop early. Neither counts as training time.
         """
         evaluate = Schedule(EVALUATE_AT, self.config.eval_every)
         mapping, save = Schedule(MAP_AT), Schedule((), self.config.save_every)
-        evaluate.skip_to(self.trainer.progress(), self.trainer.seconds)
+        done = self.trainer.progress()
+        evaluate.skip_to(done, self.trainer.seconds)
+        self.history.skip_to(done)
         probe = PixelProbe(self.scene, self.background) if self.scene.test else None
         begun = perf_counter()
         try:
@@ -92,17 +94,17 @@ class TrainingRun:
 
     def save(self) -> None:
         """Write what resuming and rendering need, and how the training went."""
-        self.history.close_point()
         save_run(self.folder, self.trainer)
         write_json(self.folder / "metrics.json", {"training": self.facts()})
 
     def evaluate(self, progress: bool = False) -> dict[str, Any] | None:
-        """Score all test views; write metrics.json, renders/, plots/ and mining maps.
+        """Score all test views; write metrics.json, renders/, plots/ and mining_maps/.
 
-        Returns means and each view's scores, None where the scene has no test views. `progress`
-        shows a bar on a terminal.
+        Returns the mean scores and each view's, or None where the scene has no test views.
+        `progress` shows a bar on a terminal.
         """
         trainer, config, folder = self.trainer, self.config, self.folder
+        self.history.close_point()
         parts = trainer.field, trainer.sampler, self.scene, config
         test = evaluate_run(*parts, folder / "renders", progress)
         facts = {"protocol": protocol(self.scene, config), "training": self.facts()}
@@ -141,7 +143,7 @@ class TrainingRun:
         self.history.evaluations.append(Evaluation(trainer.step, trainer.seconds, psnr))
 
     def _save_on_the_way(self) -> None:
-        """Save, but do not let a full disk end the training: there may be room again later."""
+        """Save; a full disk is a warning, not the end of the training: later there may be room."""
         try:
             self.save()
         except OSError as error:
@@ -155,16 +157,15 @@ def start_run(
     overwrite: bool = False,
     maps: bool = False,
 ) -> TrainingRun:
-    """A new run on a scene in a new or empty folder; `overwrite` replaces an earlier run's files.
+    """A new run on a scene, in a new or empty folder; `overwrite` replaces an earlier run's files.
 
-    The run remembers how the scene was opened, whatever `config.scene` says. Raises RunError for a
-    folder that holds something, SceneError where the scene lacks what the settings need.
+    The run keeps the settings the scene was opened with: `config.scene` is not used. Raises
+    RunError for a folder that holds something, SceneError where the scene lacks what the settings
+    need; nothing is written then.
     """
-    config = dataclasses.replace(config or RunConfig(), scene=scene.config)
-    check_depths(config, scene)
-    config, _ = resolve_preset(config, scene.unbounded, scene.opaque)
-    create_run(Path(folder), header_of(scene, config), overwrite)
-    return TrainingRun(Path(folder), scene, Trainer(scene, config), History(), maps)
+    trainer = Trainer(scene, dataclasses.replace(config or RunConfig(), scene=scene.config))
+    create_run(Path(folder), header_of(scene, trainer.config), overwrite)
+    return TrainingRun(Path(folder), scene, trainer, History(), maps)
 
 
 def resume_run(
@@ -174,11 +175,11 @@ def resume_run(
     steps: int = 0,
     device: str = "",
 ) -> TrainingRun:
-    """Go on with a run exactly where it stopped.
+    """Go on with a run exactly where it was last saved.
 
-    `scene` is opened from where the run found it unless given. `seconds` or `steps` is a new budget
-    in all, the part already done included; 0 keeps the run's own. Raises RunError for a folder that
-    cannot be read, and for a run that has used its budget.
+    `scene` saves opening the run's scene again. `seconds` or `steps` is a new total budget, which
+    counts from the run's start; 0 keeps the old one. Raises RunError for a folder that cannot be
+    read, and for a run that has used its budget.
     """
     folder = Path(folder)
     header = read_config(folder)
@@ -189,14 +190,14 @@ def resume_run(
     load_trainer(folder, trainer)
     if trainer.progress() >= 1:
         used = f"{trainer.step} steps in {trainer.seconds:.1f} s"
-        raise RunError(f"{folder}: has used its budget ({used}); pass --seconds or --steps")
+        raise RunError(f"{folder}: has used its budget ({used}); give it more seconds or steps")
     history = _read_history(folder)
     write_config(folder, dataclasses.replace(header, config=config))
     return TrainingRun(folder, scene, trainer, history)
 
 
 def _with_budget(config: RunConfig, seconds: float, steps: int) -> RunConfig:
-    """The same settings with a new total budget; a time budget replaces a step budget."""
+    """The settings with a new total budget; one in seconds replaces one in steps."""
     if steps:
         return dataclasses.replace(config, steps=steps)
     if seconds:
@@ -205,7 +206,7 @@ def _with_budget(config: RunConfig, seconds: float, steps: int) -> RunConfig:
 
 
 def _read_history(folder: Path) -> History:
-    """The history that an interrupted or finished run left in metrics.json; empty without one."""
+    """The history in metrics.json; an empty one where the run was killed before it was written."""
     path = folder / "metrics.json"
     if not path.exists():
         return History()

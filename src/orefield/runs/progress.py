@@ -1,4 +1,4 @@
-"""A run on the command line: a live line while it trains, Ctrl-C, and where to look at its end."""
+"""A run on the command line: a line of progress while it trains, Ctrl-C, and what came out."""
 
 import shlex
 import signal
@@ -21,13 +21,13 @@ from orefield.training.trainer import StepStats
 
 _REDRAW, _PRINT = 0.25, 5.0
 _MEMORY = 0.95
-"""Averages forget this slowly: about the last 20 steps count."""
+"""Decay of the moving averages: about the last 20 steps count."""
 
 
 def train_to_end(run: TrainingRun) -> int:
-    """Train with a live line, evaluate, and say where to look; the process's exit code.
+    """Train with a line of progress, evaluate, and say what was written; the exit code.
 
-    The first Ctrl-C finishes the step, saves and says how to go on: 130.
+    The first Ctrl-C finishes the step, saves and says how to go on; the code is 130 then.
     """
     with interruptible() as interrupted, LiveLine(run.config) as line:
         for step in run.train(interrupted.is_set):
@@ -39,18 +39,18 @@ def train_to_end(run: TrainingRun) -> int:
         return 130
     test = run.evaluate(progress=True)
     if run.maps is not None:
-        print(f"where samples are kept: {folder}/mining_maps/overlay.png, strip.png and kept.png")
+        print(f"mining maps: {folder}/mining_maps/overlay.png, strip.png and kept.png")
     print(f"trained {trainer.step} steps in {trainer.seconds:.1f} s")
     if test is None:
         print("the scene has no test views: nothing to evaluate")
     else:
         print(f"test: {test['psnr']:.2f} dB PSNR, {test['ssim']:.4f} SSIM, mean of all test views")
-    print(f"look at {folder}/renders, {folder}/plots/psnr.png and {folder}/metrics.json")
+    print(f"see {folder}/renders, {folder}/plots/psnr.png and {folder}/metrics.json")
     return 0
 
 
 class LiveLine:
-    """Step, seconds left, train PSNR, rays per second, samples evaluated and kept, memory."""
+    """Step, seconds left, training PSNR, rays a second, samples evaluated and kept, memory."""
 
     def __init__(self, config: RunConfig, console: Console | None = None) -> None:
         self.config = config
@@ -83,7 +83,7 @@ class LiveLine:
             self.console.print(self.text, soft_wrap=True)
 
     def show(self, step: StepStats) -> None:
-        """Take in a step; draw when the last drawing is old enough."""
+        """Take in a step; redraw the line now and then."""
         took = step.seconds - self.before
         self.before = step.seconds
         if step.step == 1 or not self.mean:
@@ -120,7 +120,7 @@ class LiveLine:
             f"{max(left, 0):.0f}s left",
             f"train {mse_to_psnr(mean.get('mse', nan)):.2f} dB",
             f"{_thousands(mean['rays'] / max(mean['seconds'], 1e-9))} rays/s",
-            f"{_thousands(mean['marched'])} samples {kept:.0f}% kept",
+            f"{_thousands(mean['evaluated'])} samples {kept:.0f}% kept",
             f"{memory / 2**30:.1f} GiB" if memory else "memory n/a",
         ]
         return "  ".join(parts)

@@ -1,20 +1,20 @@
-"""When something happens on the way: at shares of a run's budget, or every so many seconds."""
+"""When to save, evaluate and record: at shares of a run's budget, or every so many seconds."""
 
 from collections.abc import Sequence
 
 EVALUATE_AT = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
-"""Shares of the budget after which a run is evaluated, unless it says how often."""
+"""Shares of the budget after which a run is evaluated, unless `eval_every` is set."""
 MAP_AT = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 """Shares of the budget after which mining maps are recorded."""
 COMPARE_AT = (1 / 16, 1 / 8, 3 / 16, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 7 / 8, 1.0)
-"""Shares of the budget after which the arms of a race, or a benchmark, are evaluated."""
+"""Shares of the budget after which a benchmark, or each arm of a race, is evaluated."""
 
 
 class Schedule:
-    """Says when it is time again; several times at once (few steps) count as one.
+    """Tells when something is due; several times passed in one step count as one.
 
-    At `shares` of the budget in ascending order, or, where `every` is positive, each time so many
-    seconds have passed, and at the end.
+    It is due at each of the `shares` of the budget or, where `every` is positive, whenever that
+    many seconds have passed, and at the end.
     """
 
     def __init__(self, shares: Sequence[float] = (1.0,), every: float = 0.0) -> None:
@@ -22,20 +22,20 @@ class Schedule:
         self._left = [1.0] if every > 0 else list(shares)
 
     def skip_to(self, share: float, seconds: float) -> None:
-        """What would have been due until then is not, as after a resume."""
+        """Drop what was due until then, as after a resume."""
         self.due(share, seconds)
 
     def due(self, share: float, seconds: float) -> bool:
-        """Whether it is time, after `share` of the budget in [0, 1] and so many seconds."""
+        """Whether it is due, after `share` of the budget in [0, 1] and `seconds` in all."""
         before = len(self._left)
         self._left = [later for later in self._left if later > share]
         is_due = len(self._left) < before
-        if 0 < self.every and seconds >= self._next:
+        if self.every > 0 and seconds >= self._next:
             self._next = seconds + self.every
             is_due = True
         return is_due
 
     @property
     def finished(self) -> bool:
-        """Whether the last share has passed."""
+        """Whether the last share of the budget has passed."""
         return not self._left

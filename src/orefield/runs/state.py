@@ -1,4 +1,4 @@
-"""A nested state as one safetensors file: tensors by their path, all else as JSON in its header."""
+"""A nested state as one safetensors file: tensors by path, all else as JSON in the header."""
 
 import json
 from pathlib import Path
@@ -12,14 +12,15 @@ from orefield._version import __version__
 from orefield.errors import RunError
 from orefield.system.files import write_atomically
 
-State = dict[str, Any]
-"""Nested dicts with tensors and JSON values at their ends; no key holds a `/`."""
+State = dict[Any, Any]
+"""Nested dicts whose leaves are tensors and JSON values; no key holds a `/`."""
 
 
 def write_state(path: Path, state: State) -> None:
     """Write atomically; equal states give equal bytes."""
     tensors = flat_tensors(state)
-    header = json.dumps({"orefield": __version__, "facts": _facts(state)}, allow_nan=False)
+    entry = {"orefield": __version__, "facts": _facts(state)}
+    header = json.dumps(entry, allow_nan=False, sort_keys=True)
     on_cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     # Serialized here and not by safetensors' own writer, whose errors are not OSError. One entry
     # in the header, because several have no fixed order.
@@ -27,7 +28,7 @@ def write_state(path: Path, state: State) -> None:
 
 
 def read_state(path: Path, like: State) -> State:
-    """Read a state with the tensors and facts of `like`.
+    """Read a state that has the keys, and tensors of the shapes, of `like`.
 
     Raises RunError, naming the file and what is missing or of another shape.
     """
@@ -67,7 +68,7 @@ def _facts(state: State) -> State:
 
 
 def _merged(path: Path, like: State, tensors: dict[str, Tensor], facts: Any, prefix: str) -> State:
-    """The tensors and facts at the places where `like` has some."""
+    """A state with the keys of `like` and the values of the file."""
     merged: State = {}
     for key, value in like.items():
         name = f"{prefix}{key}"

@@ -1,4 +1,4 @@
-"""Where tensors live: from a name to a device that is there, and what that device can do."""
+"""Devices: which this machine has, by name, and what they can do."""
 
 import os
 
@@ -8,7 +8,7 @@ from torch import nn
 from orefield.errors import OrefieldError
 
 _BF16_CAPABILITY = (8, 0)
-"""NVIDIA's first with bfloat16 matrix products."""
+"""NVIDIA's first compute capability with bfloat16 matrix products."""
 
 
 def resolve_device(name: str) -> torch.device:
@@ -34,9 +34,9 @@ def devices_there() -> list[str]:
 
 
 def use_device(device: torch.device, deterministic: bool = False) -> None:
-    """Make this the device kernels launch on; `deterministic` sums in a fixed order there.
+    """Make this the device that kernels launch on; `deterministic` sums in a fixed order there.
 
-    Where torch knows no such order for one of its operations, it warns and names it.
+    Torch warns of an operation for which it has no fixed order.
     """
     if device.type != "cuda":
         return  # the CPU's kernels sum in a fixed order anyway
@@ -47,7 +47,7 @@ def use_device(device: torch.device, deterministic: bool = False) -> None:
 
 
 def device_of(module: object) -> torch.device:
-    """Where a module's parameters lie; the CPU for what has none."""
+    """The device of a module's parameters; the CPU where it has none."""
     first = next(module.parameters(), None) if isinstance(module, nn.Module) else None
     return torch.device("cpu") if first is None else first.device
 
@@ -60,12 +60,12 @@ def multiplies_bf16(device: torch.device) -> bool:
 
 
 def device_name(device: torch.device) -> str:
-    """What a GPU calls itself, else the type of the device."""
+    """The model of a CUDA device, else the type of the device."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done all that was asked of it."""
+    """Wait until the device has finished all its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and JSON."""
+"""Write files atomically; read and write JSON."""
 
 import json
 import os
@@ -8,13 +8,13 @@ from typing import Any
 from orefield.errors import OrefieldError
 
 LARGEST_JSON = 2**28
-"""Bytes of JSON that are read; a thousand frames take less than one MiB."""
+"""Bytes of the largest JSON file that is read; a thousand frames take less than one MiB."""
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write beside the target and move over it: a full disk or a killed process leaves the old file.
+    """Write a temporary file and move it over the target, which is complete at any time.
 
-    OSError names the file.
+    A full disk or a killed process leaves the old file. OSError names the file.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -28,7 +28,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, value: Any, indent: int = 2) -> None:
-    """Write JSON atomically; infinities and NaN are refused, for they are not JSON."""
+    """Write JSON atomically; infinities and NaN, which JSON does not know, raise ValueError."""
     text = json.dumps(value, indent=indent, allow_nan=False)
     write_atomically(path, (text + "\n").encode())
 

@@ -18,7 +18,7 @@ def peak_bytes() -> int | None:
 
 
 def resident_bytes() -> int | None:
-    """Resident size now; where only the peak is known, the peak."""
+    """Resident size now, or the peak where the system tells no more; None as for `peak_bytes`."""
     statm = Path("/proc/self/statm")
     if sys.platform != "linux" or not statm.exists():
         return peak_bytes()
@@ -31,24 +31,24 @@ CONTROL_GROUPS = (
     ("memory.max", "memory.current", "memory.stat"),
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
 )
-"""Files of versions 2 and 1, below /sys/fs/cgroup as a container sees it."""
+"""A container's files below /sys/fs/cgroup, for versions 2 and 1."""
 
 
 def available_bytes(root: Path = Path("/")) -> int | None:
-    """Memory this process may still take, also under its container's limit; None where unknown."""
+    """Memory this process may still take, within its container's limit too; None where unknown."""
     meminfo = _fields(root / "proc/meminfo")
     free = [meminfo["MemAvailable:"] * 1024] if "MemAvailable:" in meminfo else []
     for limit, used, details in ((root / "sys/fs/cgroup" / n for n in g) for g in CONTROL_GROUPS):
         text = limit.read_text().strip() if limit.exists() else ""
         if text.isdigit() and used.exists():  # else "max"
-            # Caches of files count as used, but make room when memory is asked for.
+            # Cached files count as used, but are dropped when memory is needed.
             cached = _fields(details).get("inactive_file", 0)
             free.append(max(int(text) - int(used.read_text()) + cached, 0))
     return min(free) if free else None
 
 
 def _fields(path: Path) -> dict[str, int]:
-    """Lines such as `MemAvailable:  123 kB` of one of the kernel's files; none if it is absent."""
+    """Lines such as `MemAvailable:  123 kB` of one of the kernel's files; empty if it is absent."""
     lines = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
     return {words[0]: int(words[1]) for words in lines if len(words) > 1 and words[1].isdigit()}
 
@@ -66,11 +66,10 @@ class Peak:
 
 @contextmanager
 def working_memory() -> Iterator[Peak]:
-    """The largest resident size inside the block above that at its start; None where Linux does not
-    tell.
+    """Measure how far the resident size rises inside the block, at most; None except on Linux.
 
-    Freed memory that the allocator keeps for itself is handed back first, so that every block
-    starts alike.
+    Memory that the allocator has kept after a free is handed back first, so that all blocks start
+    alike.
     """
     peak = Peak()
     clear = Path("/proc/self/clear_refs")

@@ -1,11 +1,11 @@
-"""What the processor is, without a dependency."""
+"""The processor's name and instruction sets, without a dependency."""
 
 import platform
 from pathlib import Path
 
 
 def processor_name() -> str:
-    """Model name from /proc/cpuinfo where there is one, else what Python knows."""
+    """The model in /proc/cpuinfo where there is one, else what Python knows."""
     names = _cpuinfo("model name")
     return names[0] if names else platform.processor() or platform.machine()
 

@@ -1,9 +1,9 @@
-"""CPU threads: torch's and Numba's pools take turns, and must not spin against each other.
+"""CPU threads: the pools of torch and Numba take turns, and must not spin against each other.
 
 Both pools are OpenMP: torch brings its own runtime, Numba takes the system's. After a parallel
 region a runtime's idle threads spin for a while, waiting for the next one, and steal the core from
 the other's. GOMP_SPINCOUNT in the environment before either runtime loads keeps that wait short;
-the command line sets it (cli.py). What the choices cost was measured, see docs/log.md.
+the command line sets it (cli.py). The measurements are in docs/log.md.
 """
 
 import ctypes
@@ -26,7 +26,7 @@ def available() -> int:
 
 
 def use_threads(threads: int) -> int:
-    """Give torch and Numba this many threads each; 0 takes every core. Returns the number.
+    """Give torch and Numba this many threads each; 0 takes all cores. Returns the number.
 
     Raises ConfigError for more threads than Numba was started with, by default the number of cores.
     """
@@ -41,7 +41,7 @@ def use_threads(threads: int) -> int:
 
 
 def _keep_freed_memory() -> None:
-    """Let glibc keep freed blocks: returned ones cost a third of the forward in page faults."""
+    """Let glibc keep freed blocks: page faults of new ones took a third of the forward pass."""
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     if libc is not None and hasattr(libc, "mallopt"):  # other C libraries have no such switch
         libc.mallopt(_MMAP_THRESHOLD, 32 << 20)

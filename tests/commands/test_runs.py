@@ -1,0 +1,187 @@
+"""Laws of the commands that make and read run folders."""
+
+import errno
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from orefield.cli import main
+from orefield.commands.train import free_folder
+from orefield.runs import loop
+from orefield.runs.evaluate import file_stem
+from orefield.training.trainer import StepStats, fit
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c() -> Iterator[None]:
+    """A process started in the background inherits that Ctrl-C is ignored; here it is not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def metrics(run: Path) -> dict:
+    return json.loads((run / "metrics.json").read_text())
+
+
+def test_train_writes_a_whole_run_folder(whole_run: Path, tiny_folder: Path) -> None:
+    files = {str(file.relative_to(whole_run)) for file in whole_run.rglob("*") if file.is_file()}
+    assert files == {
+        *("config.json", "metrics.json", "field.safetensors", "state.safetensors"),
+        *("plots/kept.png", "plots/psnr.png"),
+        *("renders/contact.png", "renders/test_r_0.png", "renders/test_r_1.png"),
+        *(f"mining_maps/{name}.png" for name in ("overlay", "strip", "kept")),
+    }
+    facts = metrics(whole_run)
+    assert facts["protocol"]["scene"] == tiny_folder.name
+    training, test = facts["training"], facts["test"]
+    assert training["steps"] == 12
+    assert len(training["points"]) == 12
+    assert all(0 < point["kept_share"] <= 1 for point in training["points"])
+    # Early evaluations may be left out of so short a run; the last never is.
+    assert training["evaluations"][-1]["step"] == 12
+    assert training["peak_memory_bytes"] >= training["peak_memory_before_training_bytes"] > 0
+    assert test["psnr"] == pytest.approx(sum(view["psnr"] for view in test["views"]) / 2)
+
+
+def test_eval_gives_the_same_scores_again(trained: Path) -> None:
+    before = metrics(trained)
+    (trained / "renders" / "test_r_1.png").unlink()
+    assert main(["eval", str(trained)]) == 0
+    assert metrics(trained) == before
+    assert (trained / "renders" / "test_r_1.png").exists()
+    (trained / "metrics.json").unlink()
+    assert main(["eval", str(trained)]) == 0
+    assert metrics(trained) == {**before, "training": None}
+
+
+@pytest.mark.parametrize("flags", [["--path", "test"], ["--frames", "3", "--show", "depth"]])
+def test_render_writes_frames_of_the_given_width(whole_run: Path, tmp_path: Path, flags) -> None:
+    out = tmp_path / "pictures"
+    assert main(["render", str(whole_run), "--out", str(out), "--width", "12", *flags]) == 0
+    names = sorted(file.name for file in out.glob("*.png"))
+    assert names == [f"{i:04d}.png" for i in range(2 if "test" in flags else 3)]
+    with Image.open(out / names[0]) as picture:
+        assert picture.size == (12, 12)
+    assert (out / "video.mp4").stat().st_size > 0
+
+
+def test_render_without_the_video_extra_says_how_to_get_it(trained, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("orefield.report.video.can_write_video", lambda: False)
+    assert main(["render", str(trained), "--frames", "1"]) == 0
+    assert "no video: that needs pip install 'orefield[video]'" in capsys.readouterr().out
+    assert (trained / "renders" / "orbit" / "0000.png").exists()
+
+
+def test_ctrl_c_saves_and_resume_ends_where_an_uninterrupted_run_does(
+    tiny_folder: Path, tmp_path: Path, whole_run: Path, tiny_flags, monkeypatch, capsys
+) -> None:
+    """The other run was trained by another call: so training twice gives the same field, too."""
+
+    def interrupted(trainer) -> Iterator[StepStats]:
+        for stats in fit(trainer):
+            if stats.step == 5:
+                signal.raise_signal(signal.SIGINT)
+            yield stats
+
+    run = tmp_path / "stopped run"
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "fit", interrupted)
+        assert main(["train", str(tiny_folder), "--out", str(run), *tiny_flags]) == 130
+    printed = capsys.readouterr().out
+    assert "stopped after 5 steps and saved" in printed
+    assert f"orefield resume '{run}'" in printed
+    assert not (run / "renders").exists()
+    assert "test" not in metrics(run)
+    assert main(["resume", str(run)]) == 0
+    assert "going on after 5 steps" in capsys.readouterr().out
+    whole, resumed = ((f / "field.safetensors").read_bytes() for f in (whole_run, run))
+    assert whole == resumed
+    assert metrics(run)["test"] == metrics(whole_run)["test"]
+    steps = [point["step"] for point in metrics(run)["training"]["points"]]
+    assert steps == list(range(1, 13))
+
+
+def test_a_second_ctrl_c_stops_at_once(
+    tiny_folder: Path, tmp_path: Path, tiny_flags, monkeypatch, capsys
+) -> None:
+    def impatient(trainer) -> Iterator[StepStats]:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        yield from fit(trainer)
+
+    monkeypatch.setattr(loop, "fit", impatient)
+    assert main(["train", str(tiny_folder), "--out", str(tmp_path / "run"), *tiny_flags]) == 130
+    assert capsys.readouterr().err == "orefield: stopped\n"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_resume_of_a_finished_run_needs_a_new_budget(trained: Path, capsys) -> None:
+    assert main(["resume", str(trained)]) == 1
+    assert "has used its budget (12 steps" in capsys.readouterr().err
+    assert main(["resume", str(trained), "--steps", "15"]) == 0
+    assert metrics(trained)["training"]["steps"] == 15
+
+
+def test_train_refuses_a_used_folder_and_leaves_it(
+    trained: Path, tiny_folder: Path, tiny_flags, capsys
+) -> None:
+    before = {file: file.read_bytes() for file in trained.rglob("*") if file.is_file()}
+    words = ["train", str(tiny_folder), "--out", str(trained), *tiny_flags, "--seed", "1"]
+    assert main(words) == 1
+    assert "holds another run; choose a new folder or pass --overwrite" in capsys.readouterr().err
+    assert {file: file.read_bytes() for file in trained.rglob("*") if file.is_file()} == before
+
+
+def test_a_full_disk_is_one_line_and_the_run_so_far_survives(
+    trained: Path, monkeypatch, capsys
+) -> None:
+    before = {file: file.read_bytes() for file in trained.iterdir() if file.is_file()}
+    write_bytes = Path.write_bytes
+
+    def full(path: Path, data: bytes) -> int:
+        if "safetensors" in path.name:
+            write_bytes(path, data[: len(data) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return write_bytes(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert main(["resume", str(trained), "--steps", "14"]) == 1
+    error = capsys.readouterr().err
+    assert "No space left on device" in error
+    assert error.count("\n") == 1
+    after = {file: file.read_bytes() for file in trained.iterdir() if file.is_file()}
+    assert after.keys() == before.keys()
+    assert [file.name for file in before if before[file] != after[file]] == ["config.json"]
+
+
+def test_an_old_run_is_one_line_that_says_what_reads_it(trained: Path, capsys) -> None:
+    config = trained / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "format": 2}))
+    for command in ("resume", "eval", "render"):
+        assert main([command, str(trained)]) == 1
+        error = capsys.readouterr().err
+        assert error.endswith("'format' is 2, this version reads 3; orefield 0.1.0 reads it\n")
+        assert error.count("\n") == 1
+
+
+def test_a_free_folder_never_holds_anything(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for expected in ("lego", "lego-2", "lego-3"):
+        folder = free_folder("lego")
+        assert folder == Path("runs") / expected
+        folder.mkdir(parents=True)
+
+
+def test_view_names_become_file_names() -> None:
+    names = {
+        "./test/r_0": "test_r_0",
+        "images/0001.JPG": "images_0001",
+        "../x.png": "x",
+        "..": "view",
+    }
+    assert {name: file_stem(name) for name in names} == names
