@@ -22,18 +22,23 @@ from orefield.bench.ops import TimeBudget, bench_ops, header
 from orefield.bench.race import race
 from orefield.bench.race_report import markdown, summarize
 from orefield.bench.run import bench_run
-from orefield.config import RunConfig, changed, resolve_preset
-from orefield.system.devices import devices_there, resolve_device, synchronize, use_device
 from orefield.commands.doctor import installed
+from orefield.config import RunConfig, changed, resolve_preset
 from orefield.evaluation.probe import PixelProbe
 from orefield.evaluation.protocol import protocol
 from orefield.scenes import Scene, open_scene
+from orefield.system.devices import devices_there, resolve_device, synchronize, use_device
 from orefield.system.threads import use_threads
 from orefield.training.trainer import Trainer, warm_up
 
 Facts = dict[str, Any]
 ROOT = Path(__file__).resolve().parent.parent
-TESTS = "tests/ops", "tests/training/test_fixed_shapes.py", "tests/system/test_devices.py"
+TESTS = (
+    "tests/ops",
+    "tests/training/test_step.py",
+    "tests/training/test_cuda_graph.py",
+    "tests/system/test_devices.py",
+)
 VARIANTS = {
     "plain": "mining.rule=plain",
     "importance": "mining.rule=importance",
@@ -224,7 +229,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--tiny", action="store_true", help="try the script itself, also on a CPU")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    small = ",field.levels=4,field.log2_hashmap_size=10,optim.target_samples=512,sampler.resolution=16"
+    small = (
+        ",field.levels=4,field.log2_hashmap_size=10,optim.target_samples=512,sampler.resolution=16"
+    )
     args.more, args.views = (small, 1) if args.tiny else ("", 8)
     if not find_spec("triton"):
         say("triton is not installed: the torch definitions run")

@@ -60,7 +60,7 @@ class SamplerConfig:
     for unbounded scenes."""
     cone_angle: float | None = None
     """Occupancy, unbounded scenes: far from the camera a step is this share of its distance. 0
-    keeps all steps equal. None: 1/32."""
+    keeps all steps equal. None: 1/32 for unbounded scenes; bounded ones always have equal steps."""
     refresh_every: int = 16
     """Training steps between two refreshes of the grid."""
     warmup: int = 256
