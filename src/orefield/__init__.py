@@ -87,7 +87,7 @@ _HOME = {
     "OrefieldError": "errors",
 }
 
-__all__ = [*_HOME]  # noqa: PLE0604  (texts all)
+__all__ = [*_HOME]
 
 
 def __getattr__(name: str) -> object:

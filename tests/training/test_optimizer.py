@@ -1,99 +1,179 @@
-"""Laws of the optimizer of a field: the table by touched rows, everything else by torch."""
+"""Laws of the optimizer: the table by touched rows, everything else by torch."""
 
+import pytest
 import torch
 
-from orefield.config import FieldConfig
+from orefield.config import CalibrationConfig, FieldConfig, SamplerConfig
 from orefield.fields import make_field
 from orefield.fields.ngp import NgpField
-from orefield.ops.sparse_adam import BETAS, EPSILON
 from orefield.ops.backend import using
 from orefield.ops.hash_grid import definition
+from orefield.ops.sparse_adam import BETAS, EPSILON
+from orefield.runs.state import flat_tensors
+from orefield.samplers import OccupancySampler
+from orefield.training.camera_optimizer import CameraOptimizer
 from orefield.training.optimizer import Optimizer
 from strategies import seeded
 
 CONFIG = FieldConfig(
-    levels=4, log2_hashmap_size=9, base_resolution=4, max_resolution=40, width=16, precision="fp32"
+    levels=4,
+    log2_hashmap_size=9,
+    base_resolution=4,
+    max_resolution=40,
+    width=16,
+    init_density=1.0,
+    precision="fp32",
 )
+SAMPLER = SamplerConfig("occupancy", resolution=4, steps_per_diagonal=8, cone_angle=0.0)
+RATES = {"gains": 0.04, "offsets": 0.04, "rotations": 0.001, "translations": 0.001}
+WANTED = torch.tensor([1.0, 2.0, 0.0, -2.0])
 
 
-def accumulate_grad(field: NgpField, seed: int) -> None:
-    """Gradients of a loss over a few random samples."""
-    generator = seeded(seed)
-    positions = torch.rand(3, 50, generator=generator)
-    directions = torch.nn.functional.normalize(torch.randn(50, 3, generator=generator))
-    raw = field(positions, field.encode_directions(directions), torch.arange(50))
-    (raw - torch.tensor([1.0, 2.0, 0.0, -2.0])).square().mean().backward()
+class Parts:
+    """A field and cameras with an optimizer of their own, and the gradients of a simple loss."""
+
+    def __init__(self, fixed: bool = False, half: bool = False) -> None:
+        self.field = make_field(CONFIG, 0)
+        assert isinstance(self.field, NgpField)
+        if half:
+            self.field.copy_in_half()
+        learned = CalibrationConfig(
+            exposure=True, exposure_lr=0.04, poses=True, poses_lr=0.001, poses_after=0
+        )
+        self.cameras = CameraOptimizer(learned, 3, False)
+        sampler = OccupancySampler(SAMPLER, 0.0)
+        self.optimizer = Optimizer(self.field, sampler, self.cameras, 0.01, fixed)
+        self.optimizer.set_lr(0.01)
+
+    def named(self) -> dict[str, torch.nn.Parameter]:
+        return dict([*self.field.named_parameters(), *self.cameras.named_parameters()])
+
+    def accumulate_grad(self, seed: int) -> None:
+        """Gradients of a loss over a few random samples, and of one over the cameras."""
+        generator = seeded(seed)
+        positions = torch.rand(3, 50, generator=generator)
+        directions = torch.nn.functional.normalize(torch.randn(50, 3, generator=generator))
+        encoded = self.field.encode_directions(directions)
+        raw = self.field(positions, encoded, torch.arange(50))
+        (raw - WANTED).square().mean().backward()
+        pulls = torch.rand(4, 3, 3, generator=generator)
+        for p, pull in zip(self.cameras.parameters(), pulls, strict=True):
+            (p - pull).square().sum().backward()
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """All that a step may move, gradients left out."""
+        tensors = flat_tensors(self.optimizer.state_dict()) | self.named()
+        return {name: value.detach().clone() for name, value in tensors.items()}
 
 
-def train(field: NgpField, optimizer: Optimizer, steps: range) -> None:
-    for step in steps:
-        learn(field, step)
-        optimizer.step(0.01)
+def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[n], other[n]) for n in one)
 
 
-def parameters(field: NgpField) -> list[torch.Tensor]:
-    return [p.detach().clone() for p in field.parameters()]
-
-
-def test_every_dense_parameter_moves_as_torch_moves_it():
-    ours, theirs = make_field(CONFIG, 0), make_field(CONFIG, 0)
-    optimizer = Optimizer(ours)
-    adam = torch.optim.Adam(theirs.parameters(), lr=0.01, betas=BETAS, eps=EPSILON)
-    learn(ours, 0)
-    learn(theirs, 0)
-    touched = (theirs.table.grad != 0).any(1)
-    optimizer.step(0.01)
+@pytest.mark.parametrize("fixed", [False, True])
+def test_the_first_step_is_that_of_torch(fixed: bool) -> None:
+    """Cameras with rates, betas and epsilon of their own; rows that were not touched stay."""
+    ours, theirs = Parts(fixed), Parts()
+    groups = [{"params": list(theirs.field.parameters()), "betas": BETAS, "eps": EPSILON}]
+    cameras = theirs.cameras.named_parameters()
+    groups += [{"params": [p], "lr": RATES[name.split(".")[1]]} for name, p in cameras]
+    adam = torch.optim.Adam(groups, lr=0.01)
+    for part in (ours, theirs):
+        part.accumulate_grad(0)
+    touched = (theirs.field.table.grad != 0).any(1)
+    ours.optimizer.apply(torch.tensor(True) if fixed else None)
     adam.step()
-    for (name, one), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5, msg=name)
-    fresh = make_field(CONFIG, 0).table
-    assert ((ours.table != fresh).any(1) == touched).all()
+    for name, p in ours.named().items():
+        torch.testing.assert_close(p, theirs.named()[name], rtol=1e-4, atol=1e-5, msg=name)
+    moved = (ours.field.table != make_field(CONFIG, 0).table).any(1)
+    assert torch.equal(moved, touched)
     assert 0 < touched.sum() < len(touched)
 
 
-def test_gradients_are_cleared():
-    """A second step without a backward pass between moves nothing."""
-    field = make_field(CONFIG, 0)
-    optimizer = Optimizer(field)
-    train(field, optimizer, range(2))
-    before = parameters(field)
-    optimizer.step(0.01)
-    assert all(torch.equal(a, b) for a, b in zip(before, parameters(field), strict=True))
+@pytest.mark.parametrize("fixed", [False, True])
+def test_gradients_are_cleared(fixed: bool) -> None:
+    """By a step and without one; the next gradients are not added to old ones."""
+    parts, finite = Parts(fixed), torch.tensor(True) if fixed else None
+    for clear in (lambda: parts.optimizer.apply(finite), parts.optimizer.clear):
+        parts.accumulate_grad(0)
+        assert all(p.grad.any() for p in parts.named().values())
+        clear()
+        assert not any(p.grad is not None and p.grad.any() for p in parts.named().values())
 
 
-def test_the_loss_falls():
-    field = make_field(CONFIG, 0)
-    optimizer = Optimizer(field)
-    train(field, optimizer, range(200))
+def test_rates_keep_their_ratio() -> None:
+    parts = Parts()
+    parts.optimizer.set_lr(0.0025)
+    assert [g["lr"] for g in parts.optimizer.adam.param_groups] == pytest.approx(
+        [
+            0.0025,
+            0.01,
+            0.00025,
+        ]
+    )
+
+
+def test_the_loss_falls() -> None:
+    parts = Parts()
+    for step in range(100):
+        parts.accumulate_grad(step)
+        parts.optimizer.apply()
+    field = parts.field
     raw = field(torch.rand(3, 50), field.encode_directions(torch.eye(3)), torch.zeros(50).int())
-    assert (raw - torch.tensor([1.0, 2.0, 0.0, -2.0])).abs().mean() < 0.1
+    assert (raw - WANTED).abs().mean() < 0.1
 
 
-def test_a_restored_optimizer_goes_on_exactly():
-    field, other = make_field(CONFIG, 0), make_field(CONFIG, 0)
-    optimizer, restored = Optimizer(field), Optimizer(other)
-    train(field, optimizer, range(3))
-    other.load_state_dict(field.state_dict())
-    restored.restore({k: v.clone() for k, v in optimizer.state().items()}, 3)
-    train(field, optimizer, range(3, 6))
-    train(other, restored, range(3, 6))
-    pairs = zip(parameters(field), parameters(other), strict=True)
-    assert all(torch.equal(one, same) for one, same in pairs)
+@pytest.mark.parametrize("fixed", [False, True])
+def test_a_restored_optimizer_goes_on_exactly(fixed: bool) -> None:
+    parts, other = Parts(fixed), Parts(fixed)
+    finite = torch.tensor(True) if fixed else None
+    for step in range(3):
+        parts.accumulate_grad(step)
+        parts.optimizer.apply(finite)
+    other.field.load_state_dict(parts.field.state_dict())
+    other.cameras.load_state_dict(parts.cameras.state_dict())
+    other.optimizer.load_state_dict(parts.optimizer.state_dict())
+    assert equal(parts.state(), other.state())
+    for step in range(3, 6):
+        for each in (parts, other):
+            each.accumulate_grad(step)
+            each.optimizer.apply(finite)
+    assert equal(parts.state(), other.state())
 
 
-def test_a_copy_in_half_follows_the_table_and_takes_no_gradient(tiny_config) -> None:
+def test_fixed_steps_are_the_free_ones_and_a_bad_one_is_none() -> None:
+    """A loss that was not finite moves no parameter, no moment and no count, and leaves no NaN."""
+    free, fixed = Parts(), Parts(fixed=True)
+    for step in range(4):
+        for part in (free, fixed):
+            part.accumulate_grad(step)
+        free.optimizer.apply()
+        fixed.optimizer.apply(torch.tensor(True))
+        before = fixed.state()
+        fixed.accumulate_grad(step + 10)
+        for p in fixed.named().values():
+            p.grad[0, 0] = torch.nan
+        fixed.optimizer.apply(torch.tensor(False))
+        assert equal(before, fixed.state())
+        assert not any(p.grad.any() for p in fixed.named().values())
+    state, wanted = fixed.state(), free.state()
+    assert state.keys() == wanted.keys()
+    for name, want in wanted.items():
+        torch.testing.assert_close(state[name], want, rtol=1e-5, atol=1e-6, msg=name)
+    assert state["count"] == state["dense/0/step"] == 4
+
+
+def test_a_copy_in_half_follows_the_table_and_takes_no_gradient() -> None:
     """What training on a GPU reads; here on the CPU, with the definitions."""
-    field = make_field(tiny_config.field, 0)
-    field.copy_in_half()
-    optimizer = Optimizer(field)
-    positions = torch.rand(3, 40)
+    parts = Parts(half=True)
+    field, positions = parts.field, torch.rand(3, 40)
     with using("definition"):
         for _ in range(3):
             field.encode_positions(positions).sum().backward()
             # autograd adds into the tensor that the optimizer reads
-            assert field.table.grad is optimizer.grad
+            assert field.table.grad is parts.optimizer.grad
             before = field.table.detach().clone()
-            optimizer.step(0.01)
+            parts.optimizer.apply()
             assert not torch.equal(field.table, before)
             assert torch.equal(field.table_half, field.table.half())
         want = definition(field.table_half.float(), positions, field.layout)
@@ -103,36 +183,9 @@ def test_a_copy_in_half_follows_the_table_and_takes_no_gradient(tiny_config) -> 
     assert "table_half" not in field.state_dict()
 
 
-def test_the_copy_is_made_anew_from_a_restored_table(tiny_config) -> None:
-    field = make_field(tiny_config.field, 0)
-    field.copy_in_half()
-    optimizer = Optimizer(field)
-    state = {name: value.clone() for name, value in optimizer.state().items()}
+def test_the_copy_is_made_anew_from_a_restored_table() -> None:
+    parts = Parts(half=True)
     with torch.no_grad():
-        field.table += 1e6
-    optimizer.restore(state, 3)
-    assert (field.table_half == 65504).all()
-
-
-def test_a_replayed_step_is_the_step_and_a_bad_one_is_none() -> None:
-    """All numbers on the device; a loss that was not finite moves nothing, moments included."""
-    fields = [make_field(CONFIG, 0) for _ in range(2)]
-    one, other = (Optimizer(field) for field in fields)
-    rate = torch.tensor(0.01)
-    for step in range(4):
-        for field in fields:
-            learn(field, step)
-        one.step(0.01)
-        other.step_replayed(rate, torch.tensor(True))
-        before = {name: value.clone() for name, value in other.state().items()}
-        before |= {name: p.detach().clone() for name, p in fields[1].named_parameters()}
-        other.step_replayed(rate, torch.tensor(False))
-        after = other.state() | dict(fields[1].named_parameters())
-        for name, value in before.items():
-            assert torch.equal(after[name], value), name
-    other.catch_up()
-    assert other.steps == one.steps == 4
-    for a, b in zip(parameters(fields[0]), parameters(fields[1]), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
-    for name, value in one.state().items():
-        torch.testing.assert_close(other.state()[name], value, rtol=1e-5, atol=1e-7)
+        parts.field.table += 1e6
+    parts.optimizer.load_state_dict(parts.optimizer.state_dict())
+    assert (parts.field.table_half == 65504).all()

@@ -17,6 +17,7 @@ def paper_budget(
     g: Float[Tensor, " samples"],
     min_budget: float,
     max_budget: float,
+    number: Int[Tensor, ""] | None = None,
 ) -> tuple[Float64[Tensor, ""], Int[Tensor, ""]]:
     """The running tau after this batch, and the number b of samples to keep of its B.
 
@@ -27,9 +28,13 @@ def paper_budget(
         g = (3, 1, 0, ..., 0) of 16, tau = 3:   tau_new = 3.162, tau = 3.0016, b = 5
     """
     new = imbalance(g)
+    if number is not None:  # g is a buffer whose first so many slots are samples
+        new = (new * (number / len(g)).double().sqrt()).clamp(min=1)
     tau = new if tau is None else tau
     tau = torch.where(new > 1, 0.99 * tau + 0.01 * new, tau)
     share = (1 / tau).clamp(min_budget, max_budget)
+    if number is not None:
+        return tau, torch.minimum((share * number).long().clamp(min=1), number)
     return tau, (share * len(g)).long().clamp(min=1).clamp(max=len(g))
 
 

@@ -45,8 +45,11 @@ def keep_mask(
     generator: torch.Generator | None = None,
     tau: Float64[Tensor, ""] | None = None,
     evaluated: int | Int[Tensor, ""] | None = None,
+    number: Int[Tensor, ""] | None = None,
 ) -> tuple[Choice, Float64[Tensor, ""] | None]:
     """Choose the samples to back-propagate through, by the configured rule.
+
+    `number` is B where g is a buffer: the samples are its first so many, the rest is zero.
 
     `evaluated` is the number of samples that means are taken over, where g lacks some that are not
     hard at all or holds padding; by default len(g). Only `hsm`, and `topk`, `poisson` and `uniform`
@@ -65,17 +68,18 @@ def keep_mask(
         p = importance(finite, config.saturation, evaluated)
         keep = _drawn(p, generator)
     else:
-        tau, b, most = _budget(config, finite, tau)
+        tau, b, most = _budget(config, finite, tau, number)
         if config.rule == "hsm":
             keep = hsm(finite, b, most, generator)
         elif config.rule == "topk":
             keep = topk(finite, b, most)
         elif config.rule == "poisson":
-            p = poisson_probability(finite, b)
+            p = poisson_probability(finite, b, number=number)
             keep = _drawn(p, generator)
         else:
-            keep = uniform(finite, b, generator)
-            weight = (len(g) / b.to(g.dtype)).expand(len(g))
+            keep = uniform(finite, b, generator, number)
+            whole = len(g) if number is None else number
+            weight = (whole / b.to(g.dtype)).expand(len(g))
     if p is not None and config.alpha > 0:
         weight = torch.where(keep & ~broken, p, 1.0) ** -config.alpha
     return Choice(keep | broken, weight), tau
@@ -164,16 +168,25 @@ def topk(g: Float[Tensor, " samples"], b: Int[Tensor, ""], most: int) -> Bool[Te
 
 
 def uniform(
-    g: Float[Tensor, " samples"], b: Int[Tensor, ""], generator: torch.Generator | None
+    g: Float[Tensor, " samples"],
+    b: Int[Tensor, ""],
+    generator: torch.Generator | None,
+    number: Int[Tensor, ""] | None = None,
 ) -> Bool[Tensor, " samples"]:
     """The control: b of all samples drawn blindly; unbiased under the weight B / b."""
     drawn = torch.randperm(len(g), generator=generator, device=g.device)
     taken = torch.arange(len(g), device=g.device) < b
+    if number is not None:  # the first b of those drawn that are samples
+        real = drawn < number
+        taken = real & (real.cumsum(0) <= b)
     return torch.zeros_like(g, dtype=torch.bool).scatter_(0, drawn, taken)
 
 
 def poisson_probability(
-    g: Float[Tensor, " samples"], b: Int[Tensor, ""], passes: int = 8
+    g: Float[Tensor, " samples"],
+    b: Int[Tensor, ""],
+    passes: int = 8,
+    number: Int[Tensor, ""] | None = None,
 ) -> Float[Tensor, " samples"]:
     """`p = min(1, g / lambda)` with `sum p = b`: samples kept independently, b on average.
 
@@ -190,11 +203,14 @@ def poisson_probability(
         left = (b - (len(g) - below.sum())).clamp_min(1)  # 0 only when nothing below has a gradient
         limit = torch.where(below, g, 0.0).sum() / left
     p = torch.where(g > 0, (g / limit).clamp(max=1.0), 0.0)
-    return torch.where(b >= len(g), (g > 0).to(g.dtype), p)
+    return torch.where(b >= (len(g) if number is None else number), (g > 0).to(g.dtype), p)
 
 
 def _budget(
-    config: MiningConfig, g: Float[Tensor, " samples"], tau: Float64[Tensor, ""] | None
+    config: MiningConfig,
+    g: Float[Tensor, " samples"],
+    tau: Float64[Tensor, ""] | None,
+    number: Int[Tensor, ""] | None,
 ) -> tuple[Float64[Tensor, ""] | None, Int[Tensor, ""], int]:
     """tau, b and the most that b can be.
 
@@ -202,6 +218,9 @@ def _budget(
     """
     if config.budget > 0 and config.rule != "hsm":
         most = whole_budget(config.budget, len(g))
-        return tau, torch.full((), most, dtype=torch.int64, device=g.device), most
-    tau, b = paper_budget(tau, g, config.min_budget, config.max_budget)
+        if number is None:
+            return tau, torch.full((), most, dtype=torch.int64, device=g.device), most
+        b = (config.budget * number.double()).long().clamp(min=1)
+        return tau, torch.minimum(b, number), most
+    tau, b = paper_budget(tau, g, config.min_budget, config.max_budget, number)
     return tau, b, whole_budget(config.max_budget, len(g))

@@ -2,7 +2,7 @@
 
 `density_pass` evaluates every marched sample, as published, or ends each ray once its transmittance
 is below MIN_TRANSMITTANCE (early termination): what lies behind a surface is not evaluated, and
-nothing is left out on expectation alone. `drop_occluded` leaves out samples that cannot matter for
+nothing is left out on a guess. `drop_occluded` leaves out samples that cannot matter for
 their pixel, so that `color_pass`, the second half, evaluates colors at the others alone.
 
 With a `capacity` all shapes are fixed and nothing is read from the device: samples lie in the first
@@ -37,9 +37,9 @@ class DensityPass(NamedTuple):
     evaluated: int | Int[Tensor, ""]
     """Samples at which the density was evaluated, those left out since included."""
     marched: int | Int[Tensor, ""]
-    """Samples that the rays have as far as they were marched, also those that found no slot."""
+    """Samples found by marching, those beyond the capacity included."""
     features: Float[Tensor, "features samples"] | None = None
-    """Where they were kept."""
+    """From `encode_positions`; None where the pass did not keep them."""
     visible_only: bool = False
     """Whether the occluded samples are left out already."""
     number: Int[Tensor, ""] | None = None
@@ -65,7 +65,7 @@ class BufferHints(NamedTuple):
 
 
 def next_hints(last: DensityPass) -> BufferHints:
-    """What an earlier pass along other rays of the same scene lets expect."""
+    """Hints for the next pass, along other rays of the same scene."""
     rays = int((last.samples.spans[:, 1] > 0).sum())
     return BufferHints(len(last.samples), min(max(len(last.samples) // max(2 * rays, 1), 4), 64))
 

@@ -33,8 +33,8 @@ class RenderedView:
     depth: Float[Tensor, "height width"]
     """Expected distance along the ray in scene units; 0 where nothing is."""
     median: Float[Tensor, "height width"]
-    """Where half of a ray's light has been stopped; 0 where more than that passes. Unlike the mean
-    it never lies between two surfaces."""
+    """Distance at which half of a ray's light has been stopped; 0 where more than half passes.
+    Unlike the expected distance it never lies between two surfaces."""
 
 
 class RenderedRays(NamedTuple):
@@ -45,7 +45,7 @@ class RenderedRays(NamedTuple):
     depth: Float[Tensor, " rays"]
     """Expected distance times opacity."""
     median: Float[Tensor, " rays"]
-    """Where half of the light has been stopped; 0 where more than that passes."""
+    """Distance at which half of the light has been stopped; 0 where more than half passes."""
 
 
 @torch.no_grad()

@@ -21,15 +21,18 @@ class RayBatch(NamedTuple):
     """In [0, 1], over the background."""
     background: Float[Tensor, "rays 3"]
     view: Int[Tensor, " rays"]
-    """Image each ray belongs to."""
+    """Index of the training image that each ray belongs to."""
     depth: Float[Tensor, " rays"] | None = None
-    """Measured distances, 0 where unknown."""
+    """Measured distances along the rays in scene units, 0 where unknown."""
     tile: Int[Tensor, " rays"] | None = None
-    """Tile of the photographs it was drawn from; None where all pixels are alike."""
+    """Tile that each pixel was drawn from; None where pixels are drawn uniformly."""
 
 
 class RayBatchSampler(nn.Module):
-    """Random batches of training rays; by the errors of their tiles, where the rule wants that."""
+    """Random batches of training rays: uniform, or more from tiles rendered badly.
+
+    Which of both is `mining.pixel_sampling` (see mining/error_tiles.py).
+    """
 
     def __init__(self, pixels: PixelSampler, config: RunConfig, generator: torch.Generator) -> None:
         super().__init__()
@@ -38,7 +41,7 @@ class RayBatchSampler(nn.Module):
         self.tiles = ErrorTiles(pixels.tiles).to(generator.device) if by_error else None
 
     def draw(self, rays: int) -> RayBatch:
-        """Rays through random pixels, over a new random color for each, or over white or black."""
+        """So many rays through random pixels, each over its background (`optim.background`)."""
         tile = None
         if self.tiles is None:
             drawn = self.pixels.sample(rays, self.generator)

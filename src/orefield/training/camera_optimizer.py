@@ -49,7 +49,11 @@ class ExposureCorrections(nn.Module):
 
 
 class PoseCorrections(nn.Module):
-    """A small rotation and translation per camera, in scene axes, applied to its rays."""
+    """A small rotation and translation per camera, applied to its rays.
+
+    Rotations are vectors along the axis, in scene axes, as long as the angle in radians;
+    translations are in scene units.
+    """
 
     def __init__(self, views: int) -> None:
         super().__init__()
@@ -108,7 +112,7 @@ class CameraOptimizer(nn.Module):
         return [(list(kind.parameters()), lr) for kind, lr in kinds if kind is not None]
 
     def update(self, step: int) -> None:
-        """Take note of the training step: poses wait for the scene to take shape."""
+        """Call before each step, counted from 0: poses are learned from `poses_after` on."""
         self.moves_rays = self.poses is not None and step >= self.config.poses_after
 
     def corrected(self, rays: Rays, view: Int[Tensor, " rays"]) -> Rays:

@@ -105,7 +105,7 @@ class Replay:
     """
 
     def __init__(self, step: FixedStep, wish: str) -> None:
-        """`wish`: `auto`, `on` or `off`."""
+        """`wish`: `on`, `off`, or `auto`, which times a few steps both ways and keeps one."""
         self.step, self.device = step, step.device
         self.able = wish != "off" and self.device.type == "cuda"
         self.trials = 0 if wish == "on" else _TRIAL

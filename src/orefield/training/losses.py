@@ -28,7 +28,7 @@ class LossWeights(NamedTuple):
 
 
 class Exposure(NamedTuple):
-    """What a camera makes of the light it sees: gain * color + offset * opacity."""
+    """How a camera changes the rendered light: gain * color + offset * opacity, no background."""
 
     gain: Float[Tensor, "rays 3"]
     offset: Float[Tensor, "rays 3"]
@@ -41,7 +41,7 @@ class Target(NamedTuple):
     """The photographs' color, in [0, 1], over the background."""
     background: Float[Tensor, "rays 3"]
     depth: Float[Tensor, " rays"] | None = None
-    """Measured distances along the rays, 0 where unknown."""
+    """Measured distances along the rays in scene units, 0 where unknown."""
     exposure: Exposure | None = None
     complete: Bool[Tensor, " rays"] | None = None
     """Rays that make up the mean; None for all."""
@@ -57,7 +57,7 @@ class RenderedBatch(NamedTuple):
     residual: Float[Tensor, "rays 3"]
     """Rendered less photographed pixel; 0 for rays that do not count."""
     share: float | Float[Tensor, ""]
-    """1 / (3 rays that count)."""
+    """1 / (3 * number of rays that count)."""
 
 
 class Term(NamedTuple):

@@ -59,12 +59,18 @@ class Optimizer:
                 group["lr"] = rate
 
     def apply(self, finite: Tensor | None = None) -> None:
-        """Apply and clear the gradients; where `finite` is false nothing moves, and none counts."""
+        """Apply and clear the gradients.
+
+        `finite` is false where the loss was not a number: then no parameter and no moment moves,
+        and the step is not counted.
+        """
         if finite is not None:
             self.adam.found_inf = 1 - finite.float()  # type: ignore[attr-defined]
         self.adam.step()
         self.adam.zero_grad(set_to_none=not self.fixed)
         if self.table is not None:
+            if finite is not None:
+                self.grad.masked_fill_(~finite, 0.0)  # rows with a NaN would count as touched
             self.count += 1 if finite is None else finite
             scalars = adam_scalars(self.lr, self.count.clamp(min=1))
             half = self.field.table_half if isinstance(self.field, NgpField) else None
@@ -77,15 +83,15 @@ class Optimizer:
             self.grad.zero_()
 
     def state_dict(self) -> dict[str, Any]:
-        """Every moment and count; learning rates and the like are settings, not state."""
-        state = {"dense": self.adam.state_dict()["state"], "count": self.count}
+        """Every moment and count, not copied; learning rates are settings, not state."""
+        dense = {str(i): moments for i, moments in self.adam.state_dict()["state"].items()}
+        state = {"dense": dense, "count": self.count}
         return state if self.table is None else {**state, "mean": self.mean, "square": self.square}
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """The inverse of `state_dict`; raises KeyError or RuntimeError where it does not fit."""
-        own = self.adam.state_dict()["state"]
-        for index, moments in own.items():
+        for index, moments in self.adam.state_dict()["state"].items():
             for name, value in moments.items():
                 value.copy_(state["dense"][str(index)][name])
         self.count.copy_(state["count"])

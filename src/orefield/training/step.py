@@ -50,9 +50,9 @@ class StepResult(NamedTuple):
     terms: dict[str, Float[Tensor, ""]]
     """Terms of the loss by name, weighted."""
     finite: Tensor
-    """Whether the loss was; where it was not, nothing is learned."""
+    """Whether the sum of the terms is; where it is not, nothing is learned."""
     marched: int | Int[Tensor, ""]
-    """Samples the rays have as far as they were marched, also those that found no slot."""
+    """Samples found by marching, those beyond the capacity included."""
     evaluated: int | Int[Tensor, ""]
     """Samples at which the density was evaluated."""
     kept: int | Int[Tensor, ""]
@@ -84,7 +84,7 @@ class TrainingStep:
         timer: StageTimer,
         capacity: int | None = None,
     ) -> None:
-        """`capacity`: slots for marched samples, for a step of fixed shapes."""
+        """`capacity`: slots for marched samples, which fixes all shapes; None lets them vary."""
         self.config, self.batches, self.field, self.sampler = config, batches, field, sampler
         self.cameras, self.generator, self.timer = cameras, generator, timer
         self.capacity = capacity
@@ -124,7 +124,7 @@ class TrainingStep:
         return result._replace(kept=kept.number)
 
     def find_visible(self, rays: Rays, generator: torch.Generator) -> DensityPass:
-        """The density pass as this step would have it, in which no sampler learns."""
+        """The samples at which a step would evaluate colors; nothing is learned from them."""
         mining = self.config.mining
         least = mining.min_weight if self.early_termination else None
         return self._drop(density_pass(self.field, self.sampler, rays, generator, least))
@@ -141,7 +141,7 @@ class TrainingStep:
         self.hints = BufferHints(*map(int, state["hints"]))
 
     def _density_pass(self, rays: Rays) -> tuple[DensityPass, Tensor | None]:
-        """The samples that colors are wanted of; and the loss of a sampler that learns."""
+        """The samples to evaluate colors at, and the loss of a sampler that learns."""
         least = self.config.mining.min_weight if self.early_termination else None
         if self.capacity is None:
             found = density_pass(
@@ -170,12 +170,16 @@ class TrainingStep:
         return loss
 
     def _drop(self, found: DensityPass) -> DensityPass:
-        """Without the occluded samples, where the rule or early termination leaves them out."""
-        early, capacity = self.early_termination, self.capacity
+        """Without occluded samples, where the rule or early termination leaves them out.
+
+        A pass of fixed shapes gets buffers of fixed size; one by `find_visible` never has any.
+        """
+        early = self.early_termination
         if not early and self.config.mining.rule != "pruned":
             return found
-        if capacity is not None and early:
-            capacity = math.ceil(EARLY_BELOW * capacity)
+        capacity = None
+        if self.capacity is not None and found.number is not None:
+            capacity = math.ceil(EARLY_BELOW * self.capacity) if early else self.capacity
         return drop_occluded(found, self.config.mining.min_weight if early else 0.0, capacity)
 
     def _target(self, batch: RayBatch, found: DensityPass) -> Target:
@@ -183,7 +187,7 @@ class TrainingStep:
         return Target(batch.target, batch.background, batch.depth, exposure, found.complete)
 
     def _record(self, batch: RayBatch, found: DensityPass, error: Float[Tensor, " rays"]) -> None:
-        """Errors decide which pixels are drawn next; those of rays that were cut off do not."""
+        """Errors decide which pixels are drawn next, except those of rays that were cut off."""
         if found.complete is not None:
             error = torch.where(found.complete, error, torch.nan)
         self.batches.record(batch, error)
@@ -193,7 +197,7 @@ class TrainingStep:
         if self.config.mining.terminates_early and not self.early_termination:
             before = loss.transmittance_after + loss.rendering.weights
             visible = _share(before >= MIN_TRANSMITTANCE, found)
-        finite = torch.isfinite(terms["color"])
+        finite = torch.stack(list(terms.values())).sum().isfinite()
         return StepResult(terms, finite, found.marched, found.evaluated, 0, visible)
 
     def _choose(self, found: DensityPass, grad: Float[Tensor, "samples 4"], finite: Tensor) -> Kept:
@@ -203,7 +207,8 @@ class TrainingStep:
             grad = torch.where((filled & finite)[:, None], grad, 0.0)
         if mining.rule in ("plain", "pruned"):
             return Kept(None, grad, len(grad) if found.number is None else found.number)
-        choice, tau = keep_mask(mining, hardness(grad), self.generator, self.tau, found.evaluated)
+        g, evaluated, number = hardness(grad), found.evaluated, found.number
+        choice, tau = keep_mask(mining, g, self.generator, self.tau, evaluated, number)
         assert tau is not None  # one was given
         self.tau.copy_(tau)
         if self.capacity is None:

@@ -1,6 +1,5 @@
 """Training: steps in a loop, their clock, and everything needed to go on after a stop."""
 
-import math
 import time
 import warnings
 from collections.abc import Iterator
@@ -40,7 +39,8 @@ class StepStats(NamedTuple):
     """Training time so far: neither evaluation nor compiling counts."""
     losses: dict[str, float]
     """Terms of the loss by name, weighted; `color` is the mean squared error over this step's rays
-    and channels, over their random background."""
+    and channels, over their random background. A step with a term that is not finite was skipped.
+    """
     rays: int
     evaluated: int
     """Samples at which the field's density was evaluated."""
@@ -50,7 +50,7 @@ class StepStats(NamedTuple):
 
     @property
     def loss(self) -> float:
-        """The term `color`; not finite when the step was skipped."""
+        """The term `color`."""
         return self.losses["color"]
 
 
@@ -98,6 +98,7 @@ class Trainer:
         )
         self.replay: Replay | None = None
         self._known: Report | None = None
+        """Of the last step of fixed shapes that was read."""
 
     def progress(self) -> float:
         """Share of the run's budget used, in [0, 1]."""
@@ -140,8 +141,10 @@ class Trainer:
     def untimed(self) -> Iterator[None]:
         """Steps inside the block leave the clock and the stages' times as they were."""
         seconds, stages = self.seconds, dict(self.timer.seconds)
-        yield
-        self.seconds, self.timer.seconds = seconds, stages
+        try:
+            yield
+        finally:
+            self.seconds, self.timer.seconds = seconds, stages
 
     def rehearse(self) -> None:
         """A step with all that comes later in a run, so that its kernels are compiled."""
@@ -150,7 +153,7 @@ class Trainer:
         self.advance()
 
     def state_dict(self) -> dict[str, Any]:
-        """Nested tensors and JSON facts from which `load_state_dict` goes on exactly."""
+        """Nested tensors, not copied, and JSON values: what exact resume needs."""
         if self.replay:
             self.skipped = self.replay.step.read().skipped
         return {
@@ -171,7 +174,10 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The inverse; raises KeyError, ValueError or RuntimeError where the state does not fit."""
+        """The inverse of `state_dict`; the run goes on bit for bit on the same type of device.
+
+        Raises KeyError, ValueError or RuntimeError where the state does not fit.
+        """
         self.field.load_state_dict(state["field"])
         self.sampler.load_state_dict(state["sampler"])
         self.cameras.load_state_dict(state["cameras"])
@@ -193,7 +199,7 @@ class Trainer:
         """A step whose shapes follow the data; losses, samples evaluated, samples kept."""
         result = self.training_step(self.rays)
         losses = {name: float(value) for name, value in result.terms.items()}
-        if math.isfinite(losses["color"]):
+        if bool(result.finite):
             self.optimizer.apply()
         else:
             self.skipped += 1
