@@ -7,8 +7,12 @@ from pathlib import Path
 
 # Before torch loads its OpenMP runtime, as the command line does (see orefield/system/threads.py).
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+# One process per core has no use for more threads than that, in any library.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import hypothesis
+import numba
 import numpy as np
 import pytest
 import torch
@@ -28,7 +32,9 @@ if find_spec("beartype"):
     install_import_hook(_checked, "beartype.beartype")
 
 # After the hook, like everything of ours.
+from compile_once import compile_share  # noqa: E402
 from orefield.config import FieldConfig, OptimConfig, RunConfig, SamplerConfig  # noqa: E402
+from orefield.system.threads import available  # noqa: E402
 
 # A slow machine is no failed law: no deadline, no check of how long drawing an example takes.
 hypothesis.settings.register_profile(
@@ -73,6 +79,23 @@ def poisoned_empty() -> Iterator[None]:
         patch.setattr(torch, "empty", poisoned(torch.empty))
         patch.setattr(torch, "empty_like", poisoned(torch.empty_like))
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def compiled_once(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> None:
+    """Before the first test of each of several processes."""
+    worker = getattr(request.config, "workerinput", None)
+    if worker is not None:
+        shared = tmp_path_factory.getbasetemp().parent / "compiled"
+        compile_share(int(worker["workerid"][2:]), worker["workercount"], shared)
+
+
+@pytest.fixture(autouse=True)
+def few_threads() -> None:
+    """A worker's share of the cores: more threads than cores wait for each other."""
+    share = max(available() // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")), 1)
+    torch.set_num_threads(share)
+    numba.set_num_threads(min(share, numba.config.NUMBA_NUM_THREADS))
 
 
 @pytest.fixture(autouse=True)

@@ -116,7 +116,7 @@ def test_the_command_writes_table_plot_and_json_into_a_new_folder(
     tiny_folder: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "deep" / "race"
-    flags = "--seconds 0.1 --seeds 2 --slice-seconds 0.05 --arms plain threshold --mining-maps"
+    flags = "--seconds 0.05 --seeds 2 --slice-seconds 0.05 --arms plain threshold --mining-maps"
     small = (
         "--field.levels 4 --field.log2-hashmap-size 10 --sampler.resolution 16 "
         "--sampler.steps-per-diagonal 64 --optim.target-samples 512"

@@ -448,6 +448,7 @@ def test_importing_it_needs_neither_numba_nor_the_trainer():
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_two_processes_get_the_gradients_of_one(tmp_path):
     script = Path(__file__).with_name("ddp_worker.py")
     workers = [

@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).with_name("compile_kernels.py")
 
 
+@pytest.mark.slow
 def test_every_kernel_compiles_for_both_makers_and_rows_move_whole(request, tmp_path):
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     # Compiled anew where a kernel or Triton has changed: files there are named by what they hold.

@@ -51,7 +51,7 @@ def test_every_rule_trains_and_the_seed_decides_the_run(make, rule: Rule) -> Non
     firsts = [run(trainer, 10) for trainer in trainers]
     assert equal(snapshot(trainers[0]), snapshot(trainers[1]))
     assert not equal(snapshot(trainers[0]), snapshot(trainers[2]))
-    stats = firsts[0] + run(trainers[0], 60)
+    stats = firsts[0] + run(trainers[0], 45)
     early, late = (sum(s.loss for s in part) / 10 for part in (stats[:10], stats[-10:]))
     assert late < 0.6 * early
     assert all(0 < s.kept <= s.evaluated for s in stats)
