@@ -15,9 +15,13 @@ class PixelProbe:
     """A fixed random set of test pixels: a cheap estimate of test quality while training."""
 
     def __init__(self, scene: Scene, background: float, count: int = 8192) -> None:
-        """`scene` must have test views. The same scene gives the same pixels in every run."""
-        generator = torch.Generator().manual_seed(0)
-        self.rays, pixels, *_ = PixelSampler(scene.test).sample(count, generator)
+        """`count` pixels, or all if there are no more; the same in every run on the same scene.
+
+        `scene` must have test views.
+        """
+        generator, sampler = torch.Generator().manual_seed(0), PixelSampler(scene.test)
+        few = len(sampler) <= count
+        self.rays, pixels, *_ = sampler.every() if few else sampler.sample(count, generator)
         self.truth, self.background = photograph_over(pixels, background), background
 
     @torch.no_grad()

@@ -128,7 +128,7 @@ class TrainingRun:
             "seconds_are": "training alone: no reading, compiling or evaluation",
             "peak_memory_bytes": peak_bytes(),
             "peak_memory_before_training_bytes": self._memory_before,
-            "evaluations_are": "PSNR of 8192 fixed test pixels taken together",
+            "evaluations_are": "PSNR of up to 8192 fixed test pixels taken together",
             **self.history.to_dict(),
         }
 

@@ -101,6 +101,11 @@ class PixelSampler:
         ignored = self._valid[where.clamp(max=len(self._valid) - 1)] != pixel
         return torch.where(ignored, self._anywhere(len(pixel), generator), pixel)
 
+    def every(self) -> PixelBatch:
+        """All valid pixels, in order."""
+        pixel = torch.arange(len(self), device=self._words.device)
+        return self.fetch(pixel if self._valid is None else self._valid.long())
+
     def _anywhere(self, n: int, generator: torch.Generator) -> Int[Tensor, " n"]:
         pixel = torch.randint(len(self), (n,), generator=generator, device=self._words.device)
         return pixel if self._valid is None else self._valid.index_select(0, pixel).long()
