@@ -56,7 +56,7 @@ def bench_run(scene: Scene, config: RunConfig, goals: Sequence[float]) -> Facts:
             f"{share * trainer.seconds:.3g}": psnr_at(arm, share * trainer.seconds)
             for share in (0.25, 0.5, 1.0)
         },
-        "probe": f"PSNR of up to {PROBE} fixed test pixels taken together; interpolated between points",
+        "probe": f"PSNR of up to {PROBE} fixed test pixels together; interpolated between points",
         "test": {"psnr": test["psnr"], "ssim": test["ssim"]},
         "memory": memory,
         "points": points,

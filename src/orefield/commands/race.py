@@ -68,7 +68,7 @@ def run(args: Args) -> int:
     about = {
         **protocol(scene, config),
         "clock": "each arm's own training seconds, without evaluation and compilation",
-        "curve": f"PSNR of up to {PROBE} fixed test pixels at {len(COMPARE_AT)} times, interpolated",
+        "curve": f"PSNR of up to {PROBE} test pixels at {len(COMPARE_AT)} times, interpolated",
         "test": "all test views, at the end",
         "slice_seconds": args.slice_seconds,
         "config": to_dict(config),
