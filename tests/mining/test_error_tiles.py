@@ -77,6 +77,13 @@ def test_what_is_not_finite_is_not_recorded():
     assert torch.isfinite(tiles.cdf).all()
 
 
+def test_without_a_single_finite_error_all_tiles_stay_alike():
+    tiles = updated(ErrorTiles(4), torch.full((4,), torch.nan))
+    torch.testing.assert_close(
+        probabilities(tiles), torch.full((4,), 0.25, dtype=torch.float64), atol=1e-9, rtol=0
+    )
+
+
 def test_where_all_errors_are_zero_all_tiles_are_alike():
     torch.testing.assert_close(
         probabilities(updated(ErrorTiles(5), torch.zeros(5))),

@@ -1,11 +1,15 @@
 """Laws of compaction."""
 
+import inspect
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from orefield.ops.compact import compact
+from orefield.ops.cpu.compact import _compact
 from strategies import SEEDS, seeded
 from twins import MANY, TWINS, run
 
@@ -41,6 +45,18 @@ def test_a_mask_may_be_a_column_of_a_table(twin):
     assert torch.equal(index[: int(count)], mask[:, 1].nonzero()[:, 0])
 
 
+@pytest.mark.parametrize("capacity", [1, 7, 64])
+def test_the_cpu_kernel_writes_nothing_past_its_buffer(capacity):
+    """A compiled kernel does not notice by itself."""
+    buffer = np.full(200, -1, dtype=np.int64)
+    _compact(np.ones(100, dtype=bool), 2, np.zeros(2, np.int64), buffer[:capacity])
+    assert (buffer[:capacity] == np.arange(capacity)).all()
+    assert (buffer[capacity:] == -1).all()
+
+
 def test_bad_masks_and_capacities_are_refused():
-    with pytest.raises(ValueError, match="capacity of at least 1"):
-        compact(torch.ones(3, dtype=torch.bool), 0)
+    unchecked = inspect.unwrap(compact)  # tests check shapes and types before it is called
+    flags = torch.ones(3, dtype=torch.bool)
+    for mask, capacity in ((flags, 0), (flags[None], 3), (flags.to(torch.uint8), 3)):
+        with pytest.raises(ValueError, match="capacity of at least 1"):
+            unchecked(mask, capacity)

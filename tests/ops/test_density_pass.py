@@ -43,12 +43,18 @@ def bundle(n: int, seed: int = 0) -> Rays:
 
 
 def along(
-    twin: str, these: Rays, grid: torch.Tensor, seed: int, *more, **options
+    twin: str,
+    these: Rays,
+    grid: torch.Tensor,
+    seed: int,
+    *more,
+    min_weight: float = MIN_WEIGHT,
+    **options,
 ) -> TerminatedPass:
-    jitter = torch.rand(len(these), generator=seeded(seed))
+    jitter, cells = torch.rand(len(these), generator=seeded(seed)), Grid(clearance(grid[None]), DT)
     with using(twin):
         return terminated_density_pass(
-            these, Grid(clearance(grid[None]), DT), jitter, net(seed, *more), MIN_WEIGHT, **options
+            these, cells, jitter, net(seed, *more), min_weight, **options
         )
 
 
@@ -91,6 +97,8 @@ def test_what_lies_behind_surfaces_is_not_evaluated():
     short, long = (along("cpu", these, grid, 5, 16, 60.0, stretch=n).evaluated for n in (1, 64))
     assert short < 0.7 * marched
     assert long == pytest.approx(marched, rel=0.05)
+    # A ray ends by its transmittance, however small the weights that are wanted.
+    assert along("cpu", these, grid, 5, 16, 60.0, stretch=1, min_weight=0.0).evaluated == short
 
 
 def test_visible_are_samples_of_some_transmittance_and_weight_and_what_is_nan():

@@ -78,6 +78,8 @@ def test_interlevel_loss_of_one_bin_in_closed_form_and_its_gradient(seed):
     w = float(weights)
     loss = interlevel_loss(edges, weights, edges, coarse)
     assert float(loss.detach()) == pytest.approx((0.75 * w) ** 2 / (w + 1e-7))
+    thrice = (x.expand(3, -1).contiguous() for x in (edges, weights, edges, coarse))
+    assert float(interlevel_loss(*thrice).detach()) == pytest.approx(float(loss.detach()))
     (grad,) = torch.autograd.grad(loss, coarse)
     assert float(grad) == pytest.approx(-2 * 0.75 * w / (w + 1e-7))
 
