@@ -246,7 +246,9 @@ def test_a_sink_gathers_what_autograd_would_get(twin):
     torch.testing.assert_close(sink, 2 * once)
 
 
-@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two threads; NUMBA_NUM_THREADS is 1")
+@pytest.mark.skipif(
+    numba.config.NUMBA_NUM_THREADS < 2, reason="needs two threads; NUMBA_NUM_THREADS is 1"
+)
 def test_the_number_of_threads_changes_nothing():
     points = torch.rand(3, 1001, generator=seeded(0))
     table, grad = random_table(MIXED, 0), torch.randn(MIXED.features, 1001, generator=seeded(1))

@@ -17,12 +17,12 @@ from orefield.ops.march import (
     distance_after,
     entry_and_exit,
     march,
-    span_in_steps,
     steps_to,
 )
+from orefield.ops.march_fixed import march_fixed
 from orefield.types import PackedSamples, Rays
 from strategies import RAY_KINDS, SEEDS, grids, rays, seeded
-from twins import moved, place, run
+from twins import run
 
 STEPS = st.sampled_from([0.013, 0.1, 1.0])
 NEARS = st.sampled_from([0.0, 0.3, 2.5])
@@ -81,19 +81,16 @@ def test_so_does_the_triton_twin(twin, each, grid, dt, near, seed, limit):
     assert torch.equal(following, want_following)
 
 
+@pytest.mark.parametrize("twin", ["definition", "gpu"])
 @pytest.mark.parametrize(
     ("capacity", "share"), [(1, 0.3), (40, 1.0), (5000, 0.3), (40, 0.0)]
 )  # cut off soon and late, room to spare, nothing at all
-def test_the_triton_twin_fills_buffers_of_fixed_size(capacity, share):
-    from orefield.ops.gpu.march import march_fixed
-
-    rays = few_rays(1, 1)
+def test_buffers_of_fixed_size_hold_the_first_samples(twin, capacity, share):
+    these = few_rays(1, 1)
     grid = Grid(clearance(torch.rand(1, 5, 5, 5, generator=seeded(2)) < share), 0.1)
-    jitter = torch.rand(len(rays), generator=seeded(3))
-    want, _ = run("definition", march, rays, grid, jitter)
-    inputs = rays, *span_in_steps(rays, grid), grid, jitter, capacity
-    with using("gpu"):
-        samples, total = moved(march_fixed(*moved(inputs, place("gpu"))), "cpu")
+    jitter = torch.rand(len(these), generator=seeded(3))
+    want, _ = run("definition", march, these, grid, jitter)
+    samples, total = run(twin, march_fixed, these, grid, jitter, capacity)
     kept = min(len(want), capacity)
     assert int(total) == len(want)
     assert len(samples) == capacity
@@ -103,9 +100,17 @@ def test_the_triton_twin_fills_buffers_of_fixed_size(capacity, share):
     ends = want.spans.sum(1).clamp(max=capacity)
     first = want.spans[:, 0].clamp(max=capacity)
     assert torch.equal(samples.spans, torch.stack([first, ends - first], 1).int())
-    assert (samples.positions[:, kept:] == 0.5).all()
+    empty = samples.positions[:, kept:]
+    assert ((empty >= 0) & (empty <= 1)).all()
     assert (samples.dt[kept:] == 0).all()
     assert (samples.ray[kept:] == 0).all()
+
+
+def test_buffers_without_a_slot_are_refused():
+    with pytest.raises(ValueError, match="capacity at least 1"):
+        march_fixed(
+            few_rays(1, 1), Grid(clearance(torch.ones(1, 4, 4, 4).bool()), 0.1), torch.zeros(6), 0
+        )
 
 
 @given(grids())

@@ -1,5 +1,7 @@
 """Laws of transmittance: what volume rendering says of the same samples."""
 
+import inspect
+
 import pytest
 import torch
 from hypothesis import given
@@ -67,3 +69,11 @@ def test_transmittance_passes_from_chunk_to_chunk(twin: str) -> None:
     torch.testing.assert_close(near.before, whole.before[first], rtol=0, atol=40 * EPS)
     torch.testing.assert_close(far.before, whole.before[second], rtol=0, atol=40 * EPS)
     torch.testing.assert_close(far.after, whole.after, rtol=0, atol=40 * EPS)
+
+
+def test_inputs_that_do_not_fit_together_are_refused() -> None:
+    unchecked = inspect.unwrap(transmittance)  # tests check shapes before it is called
+    spans = torch.tensor([[0, 4]], dtype=torch.int32)
+    for log, dt in ((torch.zeros(4), torch.ones(3)), (torch.zeros(2, 2), torch.ones(2, 2))):
+        with pytest.raises(ValueError, match=r"must be \[samples\]"):
+            unchecked(log, dt, spans)

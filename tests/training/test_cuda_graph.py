@@ -13,8 +13,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from orefield.config import Rule, RunConfig, changed
 from orefield.mining import rules
 from orefield.ops.backend import using
-from orefield.ops.march import march
-from orefield.ops.march_fixed import march_fixed
 from orefield.runs.state import flat_tensors
 from orefield.scenes import Scene
 from orefield.training.cuda_graph import FixedStep, Replay, has_fixed_shapes
@@ -224,24 +222,6 @@ def test_proposal_networks_have_no_step_of_fixed_shapes_and_say_so(tiny_config: 
         assert not has_fixed_shapes(tiny_config, torch.device("mps"))
         never = changed(tiny_config, "fixed_shapes.use=never")
         assert not has_fixed_shapes(never, cpu)
-
-
-@pytest.mark.parametrize("capacity", [1, 40, 1000])
-def test_marching_into_buffers_is_marching(capacity: int, make) -> None:
-    """The definition; the kernel's law is in tests/ops."""
-    trainer = make()
-    rays = trainer.batches.draw(5).rays
-    grid, jitter = trainer.sampler.grid, torch.rand(5)
-    free, _ = march(rays, grid, jitter)
-    fixed, total = march_fixed(rays, grid, jitter, capacity)
-    found = min(len(free), capacity)
-    assert int(total) == len(free)
-    assert len(fixed) == capacity
-    assert fixed.spans[:, 1].sum() == found
-    for name in ("positions", "t", "dt", "ray"):
-        assert torch.equal(getattr(fixed, name)[..., :found], getattr(free, name)[..., :found])
-    with pytest.raises(ValueError, match="capacity at least 1"):
-        march_fixed(rays, grid, jitter, 0)
 
 
 @pytest.mark.skipif(not COMPILED, reason="needs a GPU")
