@@ -51,6 +51,7 @@ def test_cameras_all_round_give_a_circle_at_their_distance(count: int, frames: i
         offsets[:, :2].norm(dim=1), torch.full((frames,), 2.0), rtol=1e-3, atol=0
     )
     torch.testing.assert_close(offsets[:, 2], torch.full((frames,), 0.7), rtol=1e-3, atol=0)
+    assert (-poses[:, :, 1] @ UP > 0.5).all()  # the right way up
 
 
 def test_cameras_on_one_side_give_a_path_that_stays_among_them() -> None:

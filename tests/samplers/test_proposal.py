@@ -8,8 +8,13 @@ import torch
 from closed_forms import uncontract
 from orefield.config import ProposalConfig
 from orefield.ops.march import ENDED, entry_and_exit
-from orefield.ops.volume_rendering import volume_rendering_backward, volume_rendering_forward
+from orefield.ops.volume_rendering import (
+    MAX_LOG_DENSITY,
+    volume_rendering_backward,
+    volume_rendering_forward,
+)
 from orefield.samplers import ProposalSampler
+from orefield.samplers.density_network import DensityNetwork
 from orefield.samplers.proposal import ENDLESS, distance, spacing
 from orefield.types import PackedSamples, Rays
 from strategies import seeded
@@ -202,3 +207,12 @@ def test_state_survives_a_round_trip_and_another_size_is_refused():
     small = ProposalSampler(dataclasses.replace(CONFIG, log2_hashmap_size=8), 0.0)
     with pytest.raises(RuntimeError, match="size mismatch for nets"):
         other.load_state_dict(small.state_dict())
+
+
+def test_density_is_finite_however_large_its_logarithm():
+    net = DensityNetwork(8, 64, seeded())
+    net.table.data.fill_(1.0)
+    net.hidden.data.fill_(10.0)
+    net.out.data.fill_(10.0)
+    density = net(torch.rand(3, 5))
+    assert torch.equal(density, torch.full((5,), MAX_LOG_DENSITY).exp())

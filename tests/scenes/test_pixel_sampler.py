@@ -126,3 +126,42 @@ def test_images_that_lie_end_to_end_are_not_copied():
 def test_a_sampler_without_views_is_refused():
     with pytest.raises(ValueError, match="at least one view"):
         PixelSampler([])
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_pixel_of_a_tile_lies_in_it_or_is_another_that_counts(ignored):
+    """Also in tiles that stick out of the picture, and where the very last pixels are ignored."""
+    made = views(CAPTURES["lenses"])
+    valid = torch.ones((made[-1].camera.height, made[-1].camera.width), dtype=torch.bool)
+    valid[-3:] = not ignored
+    made[-1] = replace(made[-1], valid=valid if ignored else None)
+    sampler = PixelSampler(made)
+    tile = torch.arange(sampler.tiles).repeat_interleave(1500)
+    pixel = sampler.in_tiles(tile, torch.Generator().manual_seed(0))
+    start = 0
+    allowed = []
+    for view, mask in zip(made, [None, None, valid], strict=True):
+        height, width = view.camera.height, view.camera.width
+        across = -(-width // pixel_sampler.TILE)
+        y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        numbers = start + y * width + x
+        owner = len(allowed) + y // pixel_sampler.TILE * across + x // pixel_sampler.TILE
+        for number in range(len(allowed), int(owner.max()) + 1):
+            inside = owner == number if mask is None else (owner == number) & mask
+            allowed.append(set(numbers[inside].tolist()))
+        start += height * width
+    every = set().union(*allowed)
+    assert len(allowed) == sampler.tiles
+    for number, own in enumerate(allowed):
+        found = set(pixel[tile == number].tolist())
+        assert found <= every
+        assert own <= found  # all of a tile's pixels are drawn
+        assert ignored or found == own
+
+
+def test_every_pixel_is_each_valid_one_once():
+    made = views(CAPTURES["lenses"])
+    whole = PixelSampler(made).every()
+    assert len(whole.rays) == sum(v.camera.width * v.camera.height for v in made)
+    pixels = torch.cat([v.image.flatten(0, 1) for v in made])
+    assert torch.equal((whole.rgba * 255).round().to(torch.uint8), pixels)

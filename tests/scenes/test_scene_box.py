@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orefield.cameras import Camera
+from orefield.errors import SceneError
 from orefield.scenes.dataparsers.parsed_scene import Frame
 from orefield.scenes.scene_box import (
     DEFAULT_BACKGROUND_EXTENT,
@@ -155,3 +156,9 @@ def test_objects_and_bounded_views_have_no_background():
     assert find_box(ring((0.0, 0.0, 0.0), 2.0), True, ball=ball).background_extent == 1
     parallel = [looking((x, 0.0, 0.0), (0.0, 1.0, 0.0), (2.0, 9.0)) for x in (0.0, 0.1, 0.3)]
     assert find_box(parallel, opaque=True).background_extent == 1
+
+
+@pytest.mark.parametrize(("focus", "radius"), [((0, 0, 0), 1e16), ((1e9, 0, 0), 10.0)])
+def test_boxes_without_a_sensible_size_or_place_are_refused(focus, radius):
+    with pytest.raises(SceneError, match="no scene box: it would have half size"):
+        find_box(ring(focus, radius), opaque=False)

@@ -240,3 +240,16 @@ def test_a_captured_step_is_the_step(wish: str, early: str, make) -> None:
         losses.append(found)
     assert wish == "auto" or replay.graph is not None
     assert losses[1] == pytest.approx(losses[0], rel=0.05)
+
+
+@pytest.mark.parametrize(("factor", "changes"), [(1.02, False), (0.97, False), (1.3, True)])
+def test_a_few_rays_more_or_less_are_no_new_graph(
+    factor: float, changes: bool, make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make(FIXED)
+    for _ in range(4):
+        trainer.advance()
+    trainer.rays = 100
+    monkeypatch.setattr(trainer, "_next_rays", lambda marched, samples: int(100 * factor))
+    trainer.advance()  # one of the first steps, after each of which the number may adapt
+    assert trainer.rays == (int(100 * factor) if changes else 100)
