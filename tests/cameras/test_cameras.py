@@ -182,11 +182,13 @@ def test_a_rescaled_camera_sees_each_small_pixel_where_its_square_was(lens):
         ({"distortion": (math.inf, 0.0, 0.0, 0.0)}, "finite"),
         ({"distortion": (-0.5, 0.0, 0.0, 0.0)}, "folds"),
         ({"distortion": (-1.0, 0.2, 0.0, 0.0)}, "folds"),
+        # Beyond the fold its border has a solution again.
+        ({"distortion": (-1.5, 0.15, 0.0, 0.0)}, "folds"),
         ({"distortion": (0.1, 0.0)}, "4 or 5 or 8 coefficients"),
         ({"distortion": (0.0,) * 8, "lens": "fisheye"}, "takes 4 coefficients"),
         ({"distortion": (-0.3, 0.0, 0.0, 0.0), "lens": "fisheye"}, "fisheye lens .* folds"),
         # In the corners alone: the middle of the nearer border would do.
-        ({"width": 16, "distortion": (-0.15, 0.0, 0.0, 0.0), "lens": "fisheye"}, "folds"),
+        ({"width": 16, "distortion": (-0.1, 0.0, 0.0, 0.0), "lens": "fisheye"}, "folds"),
         ({"fx": 0.5, "fy": 0.5, "lens": "fisheye"}, "folds"),  # more than half a turn off the axis
         ({"lens": "equirectangular", "fx": 0.5}, "folds"),  # more than once round
         ({"distortion": FOX, "lens": "equirectangular"}, "no distortion"),

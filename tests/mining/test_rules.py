@@ -168,6 +168,14 @@ def test_evaluated_samples_that_g_lacks_count_in_the_mean(rule):
     assert len(select(config, g, seeded(2))[0].kept) < len(part)
 
 
+def test_what_is_harder_than_the_saturation_has_probability_and_weight_one():
+    g = torch.tensor([100.0, 1.0, 1.0, 0.0])
+    assert importance(g, 0.5)[0] == 1
+    selection, _ = select(MiningConfig(rule="importance", saturation=0.5), g, seeded())
+    assert selection.kept[0] == 0
+    assert selection.weight[0] == 1
+
+
 def test_topk_keeps_the_hardest():
     g = long_tailed(500)
     kept = select(MiningConfig(rule="topk", budget=0.1), g)[0].kept

@@ -69,6 +69,17 @@ def test_early_termination_finds_the_visible_samples_of_all() -> None:
         assert drop_occluded(one, MIN_WEIGHT) is one
 
 
+def test_a_field_without_a_kernel_of_its_own_terminates_early_too() -> None:
+    _, sampler, rays = scene()
+    field = make_field(FieldConfig(kind="nerf", nerf_width=16, precision="fp32"), 0)
+    field.log_density.bias.data.fill_(3.0)
+    everything = density_pass(field, sampler, rays, seeded(1))
+    want = drop_occluded(everything, MIN_WEIGHT)
+    found = density_pass(field, sampler, rays, seeded(1), MIN_WEIGHT)
+    assert len(set(key(found)) ^ set(key(want))) <= 2
+    assert len(want.samples) < len(everything.samples)
+
+
 def test_each_sample_keeps_its_own_numbers() -> None:
     field, sampler, rays = scene()
     everything = density_pass(field, sampler, rays, seeded(1))

@@ -113,6 +113,13 @@ def test_a_step_asks_the_device_nothing(
     assert step.terms == ("color", "depth")
 
 
+def test_a_step_counts_on_from_the_skipped_steps_before_it(make) -> None:
+    trainer = make(FIXED)
+    step = FixedStep(trainer.training_step, trainer.optimizer, 3)
+    step(8)
+    assert step.read().skipped == 3
+
+
 def test_the_watch_sees_what_waits() -> None:
     x = torch.arange(4.0)
     for wait in (
