@@ -41,7 +41,7 @@ hypothesis.settings.register_profile(
     "laws",
     derandomize=True,
     deadline=None,
-    max_examples=25,
+    max_examples=20,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 # Triton's interpreter takes 10 to 50 ms for each program of a kernel.

@@ -32,7 +32,9 @@ def example(monkeypatch):
     return import_module
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n != "fit_image")) for n in CASES]
+)
 def test_example_learns_with_and_without_mining_and_holds_less(name, example, scene, capsys):
     settings = CASES[name] if name == "fit_image" else [scene, *CASES[name]]
     scores = example(name).main(settings)

@@ -49,6 +49,7 @@ def trained(scene: Scene, changes: str) -> Trainer:
     return trainer
 
 
+@pytest.mark.slow
 def test_known_exposures_are_found_again(scene: Scene) -> None:
     """Up to a factor for all: gains relative to their mean."""
     gains = 0.5 + 0.5 * torch.rand(len(scene.train), 3, generator=seeded(1))
@@ -71,6 +72,7 @@ def test_known_exposures_are_found_again(scene: Scene) -> None:
     assert both[0, 1] > 0.8
 
 
+@pytest.mark.slow
 def test_known_errors_of_poses_shrink(scene: Scene) -> None:
     """Rotations by two degrees, up to one that all cameras share."""
     number = len(scene.train)
@@ -94,6 +96,7 @@ def test_known_errors_of_poses_shrink(scene: Scene) -> None:
     assert relative(left) < 0.75 * relative(errors)
 
 
+@pytest.mark.slow
 def test_measured_depths_are_obeyed(scene: Scene) -> None:
     """Given the distances a long run finds in some views, a short one comes closer to them."""
     teacher = trained(scene, "steps=120")
