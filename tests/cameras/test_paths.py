@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from orefield.cameras.paths import look_at, look_at_point, orbit
+from orefield.cameras.focus import look_at_point
+from orefield.cameras.paths import look_at, orbit
 from orefield.report.video import can_write_video, write_video
 
 CENTER = torch.tensor([0.5, 0.4, 0.6])
@@ -40,6 +41,47 @@ def test_parallel_cameras_still_have_a_finite_point() -> None:
     poses = ring(1, 1.0).repeat(3, 1, 1)
     poses[:, :, 3] += 0.1 * torch.eye(3)
     assert torch.isfinite(orbit(poses, 4)).all()
+
+
+DOWN = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
+
+
+def test_frames_over_the_ground_look_down_from_among_the_cameras() -> None:
+    """A drone that turns round after each line, its gimbal off by a tenth of a degree."""
+    for seed in range(20):
+        generator = torch.Generator().manual_seed(seed)
+        x, y = torch.cartesian_prod(torch.arange(6.0), torch.arange(4.0)).unbind(1)
+        positions = torch.stack((x, y, torch.full_like(x, 0.9)), 1)
+        turn = 1 - 2 * (y % 2)
+        rotations = torch.diag_embed(torch.stack((turn, turn, torch.ones_like(x)), 1)) @ DOWN
+        tilted = rotations[:, :, 2] + 0.002 * torch.randn((24, 3), generator=generator)
+        rotations[:, :, 2] = torch.nn.functional.normalize(tilted, dim=1)
+        path = orbit(torch.cat((rotations, positions[:, :, None]), 2), 12)
+        assert (path[:, 2, 2] < -0.99).all()
+        torch.testing.assert_close(
+            path[:, :, :3].transpose(1, 2) @ path[:, :, :3], torch.eye(3).repeat(12, 1, 1)
+        )
+        assert (path[:, :, 3] >= positions.amin(0) - 1e-2).all()
+        assert (path[:, :, 3] <= positions.amax(0) + 1e-2).all()
+        assert len(path[:, :2, 3].unique(dim=0)) > 6  # it moves
+
+
+@pytest.mark.parametrize("radius", [0.0, 0.3])
+def test_frames_of_a_room_turn_once_at_one_of_its_cameras(radius: float) -> None:
+    outward = ring(12, 1.0)
+    outward[:, :, :3] = outward[:, :, :3] @ torch.diag(torch.tensor([-1.0, 1.0, -1.0]))
+    outward[:, :, 3] = CENTER + radius * outward[:, :, 2]
+    path = orbit(outward, 8)
+    assert torch.isfinite(path).all()
+    assert (path[:, :, 3] == path[0, :, 3]).all()
+    assert (outward[:, :, 3] - path[0, :, 3]).norm(dim=1).min() < 1e-5
+    torch.testing.assert_close(path[:, :, 2].sum(0), torch.zeros(3), atol=1e-5, rtol=0)
+    assert (-path[:, :, 1] @ UP > 0.99).all()  # level
+
+
+def test_a_single_camera_gives_frames_that_see_what_it_sees() -> None:
+    path = orbit(ring(1, 1.0), 3)
+    torch.testing.assert_close(path, ring(1, 1.0).expand(3, 3, 4), atol=1e-5, rtol=0)
 
 
 @given(st.integers(3, 40), st.integers(1, 20))

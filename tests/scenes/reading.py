@@ -11,7 +11,7 @@ PLAIN = SceneConfig(holdout=3)
 
 def world_poses(scene, views):
     """OpenCV camera-to-world poses of views."""
-    side, corner = scene.to_world[0, 0], scene.to_world[:3, 3:]
+    side, corner = scene.to_world[0, 0].float(), scene.to_world[:3, 3:].float()
     return torch.stack(
         [torch.cat((view.pose[:, :3], view.pose[:, 3:] * side + corner), 1) for view in views]
     )

@@ -100,7 +100,7 @@ def test_masks_that_ignore_everything_are_refused(masked):
     for i in range(9):
         Image.new("L", (12, 10)).save(masked / f"masks/{i}.png")
     with (
-        pytest.warns(UserWarning, match="ignores every pixel"),
+        pytest.warns(UserWarning, match=r"masks/1\.png: the mask ignores every pixel; 6 of 6"),
         pytest.raises(SceneError, match="masks ignore every pixel of all 6"),
     ):
         open_scene(masked, IGNORE)

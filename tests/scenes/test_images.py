@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageOps
 
 from orefield.scenes.image_files import image_size
 from orefield.scenes.images import read_image
@@ -42,24 +42,48 @@ def test_every_kind_of_png_becomes_rgba(tmp_path):
     np.testing.assert_array_equal(alpha, np.where(clear, 0, 255))
 
 
-def test_floating_point_images_are_refused(tmp_path):
-    path = saved(tmp_path / "x.tiff", np.ones((2, 2), np.float32))
-    with pytest.raises(SceneError, match=r"x\.tiff: floating-point"):
-        read_image(path)
+def test_pixels_of_32_bits_are_refused(tmp_path):
+    for kind in (np.float32, np.int32):
+        path = saved(tmp_path / "x.tiff", np.ones((2, 2), kind))
+        with pytest.raises(SceneError, match=r"x\.tiff: pixels of 32 bits .* expected 8 or 16"):
+            read_image(path)
 
 
-@pytest.mark.parametrize("ending", ["png", "jpg"])
-def test_photographs_are_turned_upright(tmp_path, ending):
-    lying = np.zeros((8, 16, 3), np.uint8)
-    lying[:, :8] = 255  # EXIF orientation 6: turn clockwise by a quarter, so this side goes up
+@pytest.mark.parametrize("ending", ["png", "jpg", "webp", "tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photographs_are_read_as_stored_or_upright(tmp_path, ending, orientation):
+    stored = np.zeros((8, 16, 3), np.uint8)
+    stored[:4, :8] = (200, 100, 50)  # one corner, which each orientation puts elsewhere
     exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = 6
-    path = saved(tmp_path / f"x.{ending}", lying, exif=exif)
-    assert image_size(path) == (8, 16)
-    image = read_image(path)
-    assert image.shape == (16, 8, 4)
-    assert image[:7, :, :3].min() > 200
-    assert image[9:, :, :3].max() < 50
+    exif[ExifTags.Base.Orientation] = orientation
+    options = {"jpg": {"quality": 100, "subsampling": 0}, "webp": {"lossless": True}}
+    path = saved(tmp_path / f"x.{ending}", stored, exif=exif, **options.get(ending, {}))
+    assert image_size(path) == (16, 8)
+    np.testing.assert_allclose(read_image(path)[:, :, :3], stored, atol=2)
+    with Image.open(path) as image:
+        expected = np.asarray(ImageOps.exif_transpose(image))
+    assert image_size(path, upright=True) == expected.shape[1::-1]
+    np.testing.assert_array_equal(read_image(path, upright=True)[:, :, :3], expected)
+
+
+GARBAGE = [
+    b"Exif\0\0",
+    b"Exif\0\0MM\0*\xff\xff\xff\xff",
+    b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + bytes(range(256)),
+    b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x05\0\0\0\x01\0\0\0\x08\0\0\0\0",
+    b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x02\0\0\0\x02six\0\0\0\0\0",
+    b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x09\0\0\0\0\0\0",
+    b"\0" * 40,
+]
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+@pytest.mark.parametrize("ending", ["png", "jpg", "webp"])
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+def test_damaged_exif_data_do_not_matter(tmp_path, ending, garbage):
+    path = saved(tmp_path / f"x.{ending}", COLORS[:, :, :3], exif=garbage)
+    assert image_size(path, upright=True) == (8, 6)
+    assert read_image(path, upright=True).shape == (6, 8, 4)
 
 
 @pytest.mark.parametrize("downscale", [2, 3, 4])
@@ -87,7 +111,7 @@ def test_masks_multiply_alpha_and_are_averaged_with_it(tmp_path):
     path = saved(tmp_path / "x.png", COLORS[:, :, :3])
     mask = np.zeros((6, 8), np.uint8)
     mask[:, 1:] = 255
-    masked = read_image(path, saved(tmp_path / "m.png", mask), downscale=2)
+    masked = read_image(path, mask, downscale=2)
     assert masked[:, 0, 3].tolist() == [128, 128, 128]
     assert (masked[:, 1:, 3] == 255).all()
     visible = COLORS[:, 1, :3].reshape(3, 2, 3).mean(1)  # the hidden column lends no color

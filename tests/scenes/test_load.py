@@ -64,7 +64,7 @@ def test_axes_follow_the_opengl_formula(blender, capture):
     """A world point lands where the textbook OpenGL camera puts it."""
     scene = open_scene(blender)
     point = torch.tensor([1.3, 1.8, 3.4, 1.0], dtype=torch.float64)
-    inverse = torch.linalg.inv(scene.to_world.double())
+    inverse = torch.linalg.inv(scene.to_world)
     for view, pose in zip(scene.train, capture.poses, strict=False):
         x, y, z = (torch.linalg.inv(pose) @ point)[:3].tolist()
         expected = [6 + capture.focal * x / -z, 5 - capture.focal * y / -z]
@@ -168,7 +168,7 @@ def test_at_most_some_test_views_are_used_evenly_spaced(tmp_path, capture):
 def test_the_box_can_be_enlarged_about_its_center(blender):
     once = open_scene(blender)
     twice = open_scene(blender, SceneConfig(box_scale=2.0))
-    middle = torch.tensor([0.5, 0.5, 0.5, 1.0])
+    middle = torch.tensor([0.5, 0.5, 0.5, 1.0], dtype=torch.float64)
     torch.testing.assert_close(twice.to_world @ middle, once.to_world @ middle)
     torch.testing.assert_close(twice.to_world[0, 0], 2 * once.to_world[0, 0])
     assert twice.near * float(twice.to_world[0, 0]) == pytest.approx(

@@ -23,6 +23,7 @@ def frames(count):
 
 
 def test_much_memory_brings_one_warning_and_too_much_is_refused(monkeypatch):
+    monkeypatch.setattr(memory, "DECODING", 1)
     monkeypatch.setattr(memory, "available_bytes", lambda: 3 * 2**30)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -32,13 +33,25 @@ def test_much_memory_brings_one_warning_and_too_much_is_refused(monkeypatch):
         check_memory(frames(2), 1, False)
     assert len(caught) == 1
     with pytest.raises(
-        SceneError, match=r"take 3\.7 GiB of memory, and 3\.0 GiB are free"
+        SceneError, match=r"take 3\.7 GiB of memory, .* and 3\.0 GiB are free"
     ) as error:
         check_memory(frames(5), 1, False)
     assert all(flag in str(error.value) for flag in ("--scene.downscale", "--scene.max-images"))
     monkeypatch.setattr(memory, "available_bytes", lambda: None)
     with pytest.warns(SceneWarning, match=r"3\.7 GiB"):
         check_memory(frames(5), 1, False)
+
+
+def test_as_many_are_decoded_at_once_as_memory_allows(monkeypatch):
+    """One of 200 million pixels takes 4.5 GiB while it is decoded, whatever is left of it."""
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    for free, threads in ((None, 8), (100, 8), (10, 2), (5, 1)):
+        value = None if free is None else free * 2**30
+        monkeypatch.setattr(memory, "available_bytes", lambda value=value: value)
+        assert check_memory(frames(5), 10_000, False) == threads
+    monkeypatch.setattr(memory, "available_bytes", lambda: 4 * 2**30)
+    with pytest.raises(SceneError, match=r"decoding one of them 4\.5 GiB, and 4\.0 GiB are free"):
+        check_memory(frames(5), 10_000, False)
 
 
 def test_nothing_is_read_that_does_not_fit(blender, monkeypatch):

@@ -42,8 +42,8 @@ def test_lego_has_its_official_split_alpha_and_customary_box(lego):
     assert (view.image[:, :, 3] == 0).any()
     assert (view.image[:, :, 3] == 255).any()
     assert float(lego.to_world[0, 0]) / 2 == pytest.approx(1.5, rel=0.05)
-    center = lego.to_world @ torch.tensor([0.5, 0.5, 0.5, 1.0])
-    torch.testing.assert_close(center[:3], torch.zeros(3), atol=1e-3, rtol=0)
+    center = lego.to_world @ torch.tensor([0.5, 0.5, 0.5, 1.0]).double()
+    torch.testing.assert_close(center[:3], torch.zeros(3).double(), atol=1e-3, rtol=0)
 
 
 def test_the_whole_lego_model_lies_inside_the_box(lego):
@@ -139,7 +139,7 @@ def test_bonsai_is_the_same_from_its_model_and_from_its_json(real_scenes):
     assert [f"images/{view.name}" for view in model.train] == [view.name for view in other.train]
     # The room's walls, about 10 from its middle, are in the box; the cameras are all within 6.
     assert 8 < float(model.to_world[0, 0]) / 2 < 12
-    points = read_points(real_scenes / "bonsai/sparse/0/points3D.bin").float()
+    points = read_points(real_scenes / "bonsai/sparse/0/points3D.bin")
     assert len(points) > 15_000
     points = (points - model.to_world[:3, 3]) / model.to_world[0, 0]
     assert ((points > 0) & (points < 1)).all(1).float().mean() > 0.75
@@ -153,8 +153,8 @@ def test_our_reader_and_colmaps_agree_on_bonsai(real_scenes):
     side, corner = scene.to_world[0, 0], scene.to_world[:3, 3]
     poses = {i.name: i.cam_from_world().inverse().matrix() for i in theirs.images.values()}
     for view in scene.train + scene.test:
-        expected = torch.from_numpy(poses[view.name]).float()
-        torch.testing.assert_close(view.pose[:, :3], expected[:, :3], atol=1e-6, rtol=0)
+        expected = torch.from_numpy(poses[view.name])
+        torch.testing.assert_close(view.pose[:, :3].double(), expected[:, :3], atol=1e-6, rtol=0)
         torch.testing.assert_close(
             view.pose[:, 3] * side + corner, expected[:, 3], atol=1e-5, rtol=0
         )

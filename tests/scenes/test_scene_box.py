@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orefield.cameras import Camera
+from orefield.cameras.focus import common_focus
 from orefield.errors import SceneError
 from orefield.scenes.dataparsers.parsed_scene import Frame
+from orefield.scenes.scene import SceneWarning
+from orefield.scenes.scene_bounds import DEFAULT_BACKGROUND_EXTENT
 from orefield.scenes.scene_box import (
-    DEFAULT_BACKGROUND_EXTENT,
     OBJECT_MARGIN,
-    common_focus,
     find_box,
 )
 
@@ -158,7 +160,125 @@ def test_objects_and_bounded_views_have_no_background():
     assert find_box(parallel, opaque=True).background_extent == 1
 
 
-@pytest.mark.parametrize(("focus", "radius"), [((0, 0, 0), 1e16), ((1e9, 0, 0), 10.0)])
+@pytest.mark.parametrize(("focus", "radius"), [((0, 0, 0), 1e16), ((1e12, 0, 0), 10.0)])
 def test_boxes_without_a_sensible_size_or_place_are_refused(focus, radius):
-    with pytest.raises(SceneError, match="no scene box: it would have half size"):
-        find_box(ring(focus, radius), opaque=False)
+    frames, ball = ring(focus, radius), (torch.tensor(focus, dtype=torch.float64), radius)
+    for hints in ({"ball": ball}, {"given": (*map(float, focus), 2 * radius)}):
+        with pytest.raises(
+            SceneError, match=r"no scene box: it would have half size.*--scene\.box"
+        ):
+            find_box(frames, False, **hints)
+    with pytest.raises(SceneError, match=r"no scene box: .*--scene\.box"):
+        find_box(frames, opaque=False)
+
+
+EAST_NORTH_UP = torch.tensor([500_000.0, 5_600_000.0, 100.0], dtype=torch.float64)
+"""An origin as in UTM coordinates."""
+
+
+def moved(frames, offset):
+    return [
+        replace(f, pose=torch.cat((f.pose[:, :3], f.pose[:, 3:] + offset[:, None]), 1))
+        for f in frames
+    ]
+
+
+def facing(size, bounds=None):
+    """Cameras that look one way, beside each other."""
+    return [
+        looking((size * x, 0.4 * size * (x % 3), 0.0), (0.0, 0.01 * x, -1.0), bounds)
+        for x in range(6)
+    ]
+
+
+@pytest.mark.parametrize("size", [1.0, 10_000.0])
+@pytest.mark.parametrize("rule", ["ball", "forward", "object", "unbounded", "boxed", "spacing"])
+def test_a_capture_far_from_the_origin_has_the_same_box(rule, size):
+    """To float64, in which coordinates of 5,600 km differ by a nanometre."""
+    zero = torch.zeros(3, dtype=torch.float64)
+    frames = ring((0.0, 0.0, 0.0), 2 * size)
+
+    def box(offset):
+        points = size * scattered(6.0) + offset
+        if rule == "ball":
+            return find_box(moved(frames, offset), True, ball=(offset, size))
+        if rule == "forward":
+            bounded = facing(size, (2 * size, 9 * size))
+            return find_box(moved(bounded, offset), True)
+        if rule == "object":
+            return find_box(moved(frames, offset), opaque=False)
+        if rule == "unbounded":
+            return find_box(moved(frames, offset), True, points)
+        if rule == "boxed":
+            return find_box(moved(frames, offset), True, points, background_extent=1)
+        return find_box(moved(facing(size), offset), opaque=True)
+
+    here, there = box(zero), box(EAST_NORTH_UP)
+    tolerance = 1e-7
+    torch.testing.assert_close(there.center - EAST_NORTH_UP, here.center, atol=tolerance, rtol=0)
+    assert there.half == pytest.approx(here.half, abs=tolerance)
+    assert there.near == pytest.approx(here.near, abs=tolerance)
+    assert there.background_extent == here.background_extent
+
+
+def test_a_box_and_a_near_distance_that_are_given_win_over_every_rule():
+    ball = torch.zeros(3, dtype=torch.float64), 1.0
+    frames, given = ring((0.0, 0.0, 0.0), 4.0), (0.5, -1.0, 2.0, 3.0)
+    for known in ({}, {"points": scattered(6.0)}, {"ball": ball}):
+        box = find_box(frames, True, given=given, **known)
+        assert (box.center.tolist(), box.half) == ([0.5, -1.0, 2.0], 1.5)
+        assert find_box(frames, True, given=given, near=0.7, **known).near == 0.7
+        found, near = find_box(frames, True, **known), find_box(frames, True, near=0.7, **known)
+        assert (near.near, near.half, near.background_extent) == (
+            0.7,
+            found.half,
+            found.background_extent,
+        )
+    assert find_box(frames, False, given=given).background_extent == 1
+    assert find_box(frames, True, given=given).background_extent == DEFAULT_BACKGROUND_EXTENT
+    assert find_box(frames, True, given=given, background_extent=2).background_extent == 2
+
+
+def test_the_near_distance_of_a_given_box_follows_from_bounds_or_from_the_cameras():
+    cube = (0.0, 0.0, 0.0, 2.0)
+    outside = [looking((0.0, 6.0, 0.0), (0, -1, 0)), looking((0.0, -4.0, 0.0), (0, 1, 0))]
+    assert find_box(outside, True, given=cube).near == pytest.approx(0.2 * 3)
+    inside = [*outside, looking((0.5, 0.0, 0.0), (1, 0, 0))]
+    assert find_box(inside, True, given=cube).near == pytest.approx(0.02)
+    bounded = ring((0.0, 0.0, 0.0), 4.0, bounds=(3.0, 5.0))
+    assert find_box(bounded, True, given=cube).near == pytest.approx(0.9 * 3.0)
+
+
+def test_a_near_distance_beyond_all_that_is_sampled_is_refused():
+    with pytest.raises(SceneError, match=r"nothing would be sampled.*--scene\.near"):
+        find_box(ring((0.0, 0.0, 0.0), 4.0), opaque=False, near=20.0)
+
+
+def test_a_camera_in_the_focus_leaves_a_near_distance():
+    frames = [*ring((0.0, 0.0, 0.0), 4.0), looking((0.0, 0.0, 0.0), (1, 0, 0))]
+    for opaque in (False, True):
+        assert 0 < find_box(frames, opaque).near < 0.01
+    ball = frames[-1].pose[:, 3], 1.0
+    assert 0 < find_box(frames, True, ball=ball).near < 0.01
+
+
+@pytest.mark.parametrize("frames", [1, 5])
+def test_cameras_at_one_place_need_a_box_and_take_a_given_one(frames):
+    for place in ((0.0, 0.0, 0.0), (500_000.3, 5_600_000.1, 100.7)):
+        directions = [(math.cos(i), math.sin(i), 0.1) for i in range(frames)]
+        still = [looking(place, direction) for direction in directions]
+        for i, frame in enumerate(still):  # rounding errors are no distances
+            frame.pose[:, 3] *= 1 + 1e-15 * i
+        with pytest.raises(SceneError, match=r"one (place|camera).*--scene\.box X Y Z SIDE"):
+            find_box(still, opaque=True)
+        box = find_box(still, opaque=True, given=(*place, 4.0))
+        assert (box.half, box.near) == (2.0, pytest.approx(0.04))
+        assert box.background_extent == DEFAULT_BACKGROUND_EXTENT
+
+
+def test_a_camera_far_off_all_others_is_named():
+    stray = replace(looking((0.0, 5000.0, 0.0), (0, -1, 0)), image=Path("stray.jpg"))
+    frames = [*ring((0.0, 0.0, 0.0), 4.0), *ring((0.0, 0.0, 0.1), 4.1), stray]
+    with pytest.warns(SceneWarning, match=r"stray\.jpg: its camera is .* times as far"):
+        find_box(frames, opaque=True)
+    find_box(frames, opaque=True, given=(0.0, 0.0, 0.0, 4.0))  # without a warning

@@ -8,7 +8,6 @@ from orefield.sfm.photographs import (
     focal_in_diagonals,
     import_photographs,
     list_photographs,
-    natural_key,
 )
 
 
@@ -56,6 +55,17 @@ def test_pixels_are_turned_upright_and_no_exif_is_written(
         assert (np.asarray(written)[red][..., 0] > 200).all()
         assert not written.getexif()
     assert b"Exif" not in (out / photo.name).read_bytes()
+
+
+def test_tiff_and_bmp_become_jpeg(tmp_path, out, half_red, finish):
+    turned = Image.Exif()
+    turned[ExifTags.Base.Orientation] = 6
+    half_red.save(tmp_path / "a.TIF", exif=turned)
+    half_red.save(tmp_path / "b.bmp")
+    first, second = finish(import_photographs([tmp_path / "a.TIF", tmp_path / "b.bmp"], out, 0, 1))
+    assert (first.name, first.width, first.height) == ("a.jpg", 16, 24)
+    assert (second.name, second.width, second.height) == ("b.jpg", 24, 16)
+    assert (pixels(out / "a.jpg")[1:11, :, 0] > 200).all()
 
 
 def test_large_photographs_are_made_smaller_and_small_ones_left_alone(
@@ -126,23 +136,34 @@ def test_a_file_that_is_no_image_is_named(tmp_path, out, finish):
         finish(import_photographs([tmp_path / "b.jpg"], out, 0, 1))
 
 
-def test_photographs_are_listed_in_natural_order_without_hidden_files(tmp_path):
-    for name in ("img10.JPG", "img9.jpg", "img1.png", "._img9.jpg", "notes.txt"):
+def test_photographs_are_listed_in_natural_order_without_leftovers(tmp_path):
+    names = ["img1.png", "img2.TIF", "img3.bmp", "img4.WebP", "img9.jpg", "img10.JPG"]
+    left = ["._img9.jpg", ".hidden.png", "Thumbs.db", "desktop.ini", "notes.txt"]
+    for name in (*names, *left):
         (tmp_path / name).touch()
-    assert [path.name for path in list_photographs(tmp_path)] == [
-        "img1.png",
-        "img9.jpg",
-        "img10.JPG",
-    ]
-    assert natural_key("a2") < natural_key("a10") < natural_key("b1")
+    for folder in ("@eaDir", "__MACOSX", "more"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "img5.png").touch()
+    (tmp_path / "img6.png").symlink_to("img6.png")
+    assert [path.name for path in list_photographs(tmp_path)] == names
+
+
+def test_photographs_may_be_links(tmp_path):
+    (tmp_path / "all").mkdir()
+    (tmp_path / "some").mkdir()
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        (tmp_path / "all" / name).touch()
+        (tmp_path / "some" / name).symlink_to(tmp_path / "all" / name)
+    assert len(list_photographs(tmp_path / "some")) == 3
 
 
 @pytest.mark.parametrize(
     ("names", "message"),
     [
         (["a.jpg", "b.jpg"], "2 photographs .*, expected at least 3$"),
-        (["a.HEIC", "b.heic"], r"0 photographs .*; files beside them: \.heic"),
+        (["a.HEIC", "b.heic", ".c.raw", "Thumbs.db"], r"0 photographs .* them: \.heic$"),
         (["a.jpg", "b.jpg", "a.png"], "has the same name as a"),
+        (["a.jpg", "b.jpg", "A.TIFF"], "has the same name as "),
     ],
 )
 def test_a_folder_of_too_few_photographs_is_refused(tmp_path, names, message):

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from orefield.cameras.focus import common_focus, nearly_parallel
+
 _SURROUNDED = 0.5
 """Cameras surround the center if the mean of their unit directions from it is shorter than this."""
 _SWAY = 0.7
@@ -13,13 +15,40 @@ _SWAY = 0.7
 
 
 def orbit(poses: Float[Tensor, "cameras 3 4"], frames: int) -> Float[Tensor, "frames 3 4"]:
-    """A closed path at the cameras' distance, looking at the point they look at.
+    """A closed path about what the cameras look at.
 
-    Where the cameras stand all round their subject this is a circle about it, at their mean height.
-    Where they face one way (a wall, a bush) it is a small ellipse about their mean position,
-    because no photograph shows the other side.
+    - Cameras all round a subject: a circle about it at their distance and mean height.
+    - Cameras on one side of it (a bush, a front): a small ellipse about their mean position,
+      because no photograph shows the other side. All frames look at the subject.
+    - Cameras that look one way at nothing in common (a wall, the ground below a drone): the same
+      ellipse, and all frames look that way.
+    - Other cameras without a common point (photographs of a room from its middle): a full turn at
+      the camera nearest to the middle.
     """
-    center, up = look_at_point(poses), _unit(-poses[:, :, 1].mean(0))
+    given, poses = poses, poses.double()
+    up, center = _unit(-poses[:, :, 1].mean(0)), common_focus(poses)
+    if center is not None:
+        path = _about(poses, center, up, frames)
+    elif nearly_parallel(poses):
+        view = _unit(poses[:, :, 2].mean(0))
+        # Not the mean of all: over the ground drones turn round after each line.
+        top = -poses[0, :, 1]
+        up = _unit(top - (top @ view) * view)
+        path = [look_at(p, p + view, up) for p in _ellipse(poses, view, up, frames)]
+    else:
+        middle = poses[:, :, 3].mean(0)
+        nearest = poses[(poses[:, :, 3] - middle).norm(dim=1).argmin()]
+        path = _turn(nearest, up if up.norm() > 0 else -nearest[:, 1], frames)
+    return torch.stack(path).to(given)
+
+
+def _about(
+    poses: Float[Tensor, "cameras 3 4"],
+    center: Float[Tensor, " 3"],
+    up: Float[Tensor, " 3"],
+    frames: int,
+) -> list[Tensor]:
+    """Poses of a path about `center`, all looking at it."""
     offsets = poses[:, :, 3] - center
     height = offsets @ up
     flat = offsets - height[:, None] * up
@@ -27,30 +56,39 @@ def orbit(poses: Float[Tensor, "cameras 3 4"], frames: int) -> Float[Tensor, "fr
     radius = flat.norm(dim=1).mean()
     a = _unit(towards if towards.norm() > 1e-3 * radius else _any_normal(up))
     b = torch.linalg.cross(up, a)
-    angles = [2 * math.pi * i / frames for i in range(frames)]
     if _unit(flat).mean(0).norm() < _SURROUNDED:
-        around = [radius * (math.cos(t) * a + math.sin(t) * b) for t in angles]
+        around = [radius * (math.cos(t) * a + math.sin(t) * b) for t in _angles(frames)]
         positions = [center + p + height.mean() * up for p in around]
     else:
-        side, rise = _SWAY * (flat @ b).std(), _SWAY * height.std()
-        middle = poses[:, :, 3].mean(0)
-        positions = [middle + side * math.cos(t) * b + rise * math.sin(t) * up for t in angles]
-    return torch.stack([look_at(position, center, up) for position in positions])
+        positions = _ellipse(poses, a, up, frames)
+    return [look_at(position, center, up) for position in positions]
 
 
-def look_at_point(poses: Float[Tensor, "cameras 3 4"]) -> Float[Tensor, " 3"]:
-    """The point nearest to all optical axes, in least squares.
+def _ellipse(
+    poses: Float[Tensor, "cameras 3 4"],
+    view: Float[Tensor, " 3"],
+    up: Float[Tensor, " 3"],
+    frames: int,
+) -> list[Tensor]:
+    """Positions on an ellipse about the cameras' mean, across the direction of view."""
+    b = torch.linalg.cross(up, view)
+    offsets = poses[:, :, 3] - poses[:, :, 3].mean(0)
+    side, rise = (_SWAY * (offsets @ axis).std(correction=0) for axis in (b, up))
+    middle = poses[:, :, 3].mean(0)
+    return [middle + side * math.cos(t) * b + rise * math.sin(t) * up for t in _angles(frames)]
 
-    Parallel axes determine it only across their direction; along it, it is level with the mean of
-    the camera positions.
-    """
-    axes, middle = poses[:, :, 2], poses[:, :, 3].mean(0)
-    # Distance from an axis: the part of (point - position) across it, by the projector I - a a^T.
-    across = torch.eye(3, dtype=axes.dtype) - axes[:, :, None] * axes[:, None, :]
-    right = (across @ (poses[:, :, 3] - middle)[:, :, None]).sum(0)
-    # The pseudoinverse leaves out the direction that parallel axes do not determine.
-    offset: Tensor = (torch.linalg.pinv(across.sum(0), rtol=1e-6, hermitian=True) @ right)[:, 0]
-    return middle + offset
+
+def _turn(pose: Float[Tensor, "3 4"], up: Float[Tensor, " 3"], frames: int) -> list[Tensor]:
+    """Poses of a full turn at a camera, from its own direction on, level."""
+    level = pose[:, 2] - (pose[:, 2] @ up) * up
+    a = _unit(level if level.norm() > 1e-3 else _any_normal(up))
+    b = torch.linalg.cross(up, a)
+    place = pose[:, 3]
+    return [look_at(place, place + math.cos(t) * a + math.sin(t) * b, up) for t in _angles(frames)]
+
+
+def _angles(frames: int) -> list[float]:
+    return [2 * math.pi * i / frames for i in range(frames)]
 
 
 def look_at(
@@ -68,5 +106,5 @@ def _unit(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
 
 
 def _any_normal(up: Float[Tensor, " 3"]) -> Float[Tensor, " 3"]:
-    normal: Tensor = torch.linalg.cross(up, torch.eye(3)[up.abs().argmin()])
+    normal: Tensor = torch.linalg.cross(up, torch.eye(3, dtype=up.dtype)[up.abs().argmin()])
     return normal

@@ -1,6 +1,7 @@
 """How a scene is read."""
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import Literal
 
 from orefield.config.require import require as _require
@@ -16,13 +17,20 @@ class SceneConfig:
     """Divide the width and height of the largest images by this: by reading folders such as
     `images_4`, or by averaging areas."""
     holdout: int = 8
-    """Scenes without a split of their own: every n-th image, from the first on, is a test view."""
+    """Scenes without a split of their own: every n-th image, from the first on, is a test view;
+    0 trains on all images, and nothing is scored."""
     max_test_views: int = 0
     """Use at most this many test views, evenly spaced; 0 uses all."""
     max_images: int = 0
     """Use at most this many training images, evenly spaced; 0 uses all."""
+    box: tuple[float, float, float, float] | None = None
+    """The scene box: x, y and z of its center and the length of its side, in the units of the
+    files. None: found from the cameras, or from what the files say about depths."""
     box_scale: float = 1.0
-    """Enlarge the scene box, which is found from the cameras, by this factor."""
+    """Enlarge the scene box, found or given, by this factor."""
+    near: float = 0.0
+    """Distance from a camera, in the units of the files, nearer than which nothing is sampled. 0:
+    chosen along with the box."""
     background_extent: int = 0
     """Side of the sampled cube, as a multiple of the scene box: a power of two up to 128. 1: an
     object in its box. More: an unbounded scene. 0: chosen by how the cameras stand."""
@@ -36,7 +44,12 @@ class SceneConfig:
 
     def __post_init__(self) -> None:
         _require(self.downscale >= 1, "scene.downscale", "at least 1", self.downscale)
-        _require(self.holdout >= 2, "scene.holdout", "at least 2", self.holdout)
+        _require(
+            self.holdout == 0 or self.holdout >= 2,
+            "scene.holdout",
+            "at least 2, or 0 for no test views",
+            self.holdout,
+        )
         _require(
             self.max_test_views >= 0, "scene.max_test_views", "at least 0", self.max_test_views
         )
@@ -48,4 +61,10 @@ class SceneConfig:
             f"one of {extents}",
             self.background_extent,
         )
-        _require(self.box_scale > 0, "scene.box_scale", "positive", self.box_scale)
+        if (box := self.box) is not None:
+            finite = all(map(isfinite, box)) and box[3] > 0
+            _require(finite, "scene.box", "finite: x, y, z and a side above 0", box)
+        fits = self.box_scale > 0 and isfinite(self.box_scale)
+        _require(fits, "scene.box_scale", "positive and finite", self.box_scale)
+        fits = self.near >= 0 and isfinite(self.near)
+        _require(fits, "scene.near", "positive and finite, or 0 to choose", self.near)

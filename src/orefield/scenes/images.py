@@ -1,26 +1,26 @@
 """Photographs as arrays: RGBA bytes, reduced by whole numbers, masks in or beside alpha."""
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
-from PIL import Image, ImageChops, ImageOps
+from PIL import Image, ImageChops
 from torch import Tensor
 
-from orefield.cameras import Camera
 from orefield.config import SceneConfig
 from orefield.scenes.dataparsers.parsed_scene import Frame
 from orefield.scenes.depth_maps import read_depth
-from orefield.scenes.image_files import open_image, orientation
+from orefield.scenes.image_files import decoded, open_image
+from orefield.scenes.masks import Levels, read_levels, sixteen_bits, white_level, whitened
 from orefield.types import SceneError
 
-Side = Literal["white", "black"]
+Kept = UInt8[np.ndarray, "rows columns"]
+"""A mask at the size of its photograph: 255 where the pixel is kept."""
 
 
 class LoadedFrame(NamedTuple):
@@ -33,26 +33,46 @@ class LoadedFrame(NamedTuple):
     """Distance along the ray in the coordinates of the files, 0 where unknown."""
 
 
+class Whites(NamedTuple):
+    """What means white in the masks of a capture, and opaque in the alpha of its photographs.
+
+    See `masks.white_level`.
+    """
+
+    mask: float = 1.0
+    alpha: float = 1.0
+
+
+def find_whites(frames: Sequence[Frame]) -> Whites:
+    """Which values mean white and opaque, from as few files as decide it; see `white_level`."""
+    masks = ((frame.mask, read_levels(frame)) for frame in frames if frame.mask is not None)
+    alphas = ((frame.image, _alpha_levels(frame.image)) for frame in frames)
+    known = ((path, alpha) for path, alpha in alphas if alpha is not None)
+    return Whites(white_level(masks), white_level(known, faint=True))
+
+
 def read_image(
     path: Path,
-    mask: Path | None = None,
+    kept: Kept | None = None,
     downscale: int = 1,
-    keeps: Side = "white",
-    upright: bool = True,
+    upright: bool = False,
+    opaque: float = 1.0,
 ) -> UInt8[Tensor, "height width 4"]:
     """A photograph as RGBA with straight alpha, 255 where it is opaque.
 
-    The alpha of the file and a mask (its first channel, of which one side is kept) multiply.
-    Downscaling averages squares of pixels, weighting colors by alpha; rows and columns that fill
-    no square are cut off. Of 16 bits the upper 8 are kept. Raises SceneError, naming the file, for
-    a file that cannot be decoded, a mask of another size, and an image smaller than one square.
+    The alpha of the file, of which the share `opaque` of the largest possible counts as opaque, and
+    what is `kept` of a mask multiply. Downscaling averages squares of pixels, weighting colors by
+    alpha; rows and columns that fill no square are cut off. Of 16 bits the upper 8 are kept.
+    `upright` turns the photograph as its EXIF data say. Raises SceneError, naming the file, for one
+    that cannot be decoded, pixels of 32 bits, and an image smaller than one square.
     """
     with open_image(path) as opened:
-        image = _rgba(_turned(opened, upright), path)
-    if mask is not None:
-        visible = _mask(mask, keeps, upright)
-        _check_mask(mask, visible.size, path, image.size)
-        image.putalpha(ImageChops.multiply(image.getchannel("A"), visible))
+        image = _rgba(decoded(opened, upright), path)
+    if opaque != 1:
+        alpha = whitened(np.asarray(image.getchannel("A")), opaque)
+        image.putalpha(Image.fromarray(alpha))
+    if kept is not None:
+        image.putalpha(ImageChops.multiply(image.getchannel("A"), Image.fromarray(kept)))
     if downscale > 1:
         _check_downscale(path, image.size, downscale)
         width, height = (size // downscale * downscale for size in image.size)
@@ -60,25 +80,34 @@ def read_image(
     return torch.from_numpy(np.array(image))
 
 
-def read_valid(frame: Frame, downscale: int, keeps: Side) -> Bool[Tensor, "height width"] | None:
-    """Which pixels to use: those of which the frame's mask ignores no part.
+def read_kept(frame: Frame, config: SceneConfig, white: float) -> Kept | None:
+    """What the mask of a frame keeps, at the size of the photograph; None without a mask."""
+    if frame.mask is None:
+        return None
+    levels = whitened(read_levels(frame), white)
+    return 255 - levels if config.mask_keeps == "black" else levels
+
+
+def valid_pixels(kept: Kept | None, downscale: int) -> Bool[Tensor, "height width"] | None:
+    """Which pixels to use: those of which a mask ignores no part.
 
     None without a mask, and where it ignores nothing.
     """
-    if frame.mask is None:
+    if kept is None:
         return None
-    kept = _mask(frame.mask, keeps, frame.upright)
-    _check_mask(frame.mask, kept.size, frame.image, (frame.camera.width, frame.camera.height))
-    width, height = (size // downscale for size in kept.size)
-    squares = np.asarray(kept)[: height * downscale, : width * downscale] >= 128
+    height, width = (size // downscale for size in kept.shape)
+    squares = kept[: height * downscale, : width * downscale] >= 128
     valid = squares.reshape(height, downscale, width, downscale).all((1, 3))
     return None if valid.all() else torch.from_numpy(valid)
 
 
-def read_frames(frames: Sequence[Frame], downscale: int, config: SceneConfig) -> list[LoadedFrame]:
+def read_frames(
+    frames: Sequence[Frame], downscale: int, config: SceneConfig, whites: Whites, threads: int
+) -> list[LoadedFrame]:
     """The pixels of all frames, read by a few threads into one block that PixelSampler can share.
 
-    `downscale` is what remains to be done to the files. Raises SceneError where `read_image` does.
+    `downscale` is what remains to be done to the files. Raises SceneError where `read_image` does,
+    and for a mask of another size than its photograph's.
     """
     for frame in frames:
         _check_downscale(frame.image, (frame.camera.width, frame.camera.height), downscale)
@@ -87,55 +116,43 @@ def read_frames(frames: Sequence[Frame], downscale: int, config: SceneConfig) ->
     block = torch.empty((ends[-1], 4), dtype=torch.uint8)
     ignore = config.masks == "ignore"
 
-    def read(frame: Frame, camera: Camera, start: int, end: int) -> LoadedFrame:
-        image = block[start:end].view(camera.height, camera.width, 4)
-        mask = None if ignore else frame.mask
-        pixels = read_image(frame.image, mask, downscale, config.mask_keeps, frame.upright)
+    def read(index: int) -> LoadedFrame:
+        frame, camera = frames[index], cameras[index]
+        image = block[ends[index] : ends[index + 1]].view(camera.height, camera.width, 4)
+        kept = read_kept(frame, config, whites.mask)
+        alpha = None if ignore else kept
+        pixels = read_image(frame.image, alpha, downscale, frame.upright, whites.alpha)
         # Every parser takes the camera's size from the head of the image file.
         assert pixels.shape == image.shape, frame.image
         image.copy_(pixels)
-        valid = read_valid(frame, downscale, config.mask_keeps) if ignore else None
-        depth = None if frame.depth is None else read_depth(frame.depth, camera)
+        valid = valid_pixels(kept, downscale) if ignore else None
+        depth = None if frame.depth is None else read_depth(frame.depth, frame.camera, downscale)
         return LoadedFrame(image, valid, depth)
 
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # Pillow decodes without the GIL
-        return list(pool.map(read, frames, cameras, ends, ends[1:]))
-
-
-def _turned(image: Image.Image, upright: bool) -> Image.Image:
-    """The image as its EXIF data say, if that is asked for."""
-    turn = upright and orientation(image) != 1
-    return ImageOps.exif_transpose(image) if turn else image
-
-
-def _mask(path: Path, keeps: Side, upright: bool) -> Image.Image:
-    """A mask file as a gray image: 255 where the pixel is kept."""
-    with open_image(path) as opened:
-        mask = _rgba(_turned(opened, upright), path).getchannel(0)
-    return ImageChops.invert(mask) if keeps == "black" else mask
+    with ThreadPoolExecutor(threads) as pool:  # Pillow decodes without the GIL
+        return list(pool.map(read, range(len(frames))))
 
 
 def _rgba(image: Image.Image, path: Path) -> Image.Image:
-    if image.mode.startswith("I"):  # 16-bit grayscale, which Pillow would clip instead of scaling
-        image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
-    if image.mode == "F":
-        raise SceneError(f"{path}: floating-point images are not supported, expected 8 or 16 bits")
-    if "A" not in image.mode and "a" not in image.mode and "transparency" not in image.info:
+    if (fine := sixteen_bits(image, path)) is not None:  # Pillow would clip instead of scaling
+        image = Image.fromarray((fine >> 8).astype(np.uint8))
+    if not _has_alpha(image):
         image = image.convert("RGB")
     return image.convert("RGBA")
 
 
-def _check_mask(mask: Path, size: tuple[int, int], image: Path, expected: tuple[int, int]) -> None:
-    if size != expected:
-        raise SceneError(
-            f"{mask}: is {_by(size)} pixels, expected {_by(expected)} as its image {image.name}"
-        )
+def _has_alpha(image: Image.Image) -> bool:
+    return "A" in image.mode or "a" in image.mode or "transparency" in image.info
+
+
+def _alpha_levels(path: Path) -> Levels | None:
+    """The alpha of a photograph; None, without decoding it, if it has none."""
+    with open_image(path) as image:
+        return np.asarray(_rgba(image, path).getchannel("A")) if _has_alpha(image) else None
 
 
 def _check_downscale(path: Path, size: tuple[int, int], downscale: int) -> None:
     if min(size) < downscale:
-        raise SceneError(f"{path}: {_by(size)} pixels cannot be downscaled by {downscale}")
-
-
-def _by(size: tuple[int, int]) -> str:
-    return f"{size[0]} x {size[1]}"
+        raise SceneError(
+            f"{path}: {size[0]} x {size[1]} pixels cannot be downscaled by {downscale}"
+        )

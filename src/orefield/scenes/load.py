@@ -15,10 +15,11 @@ from orefield.scenes.dataparsers.dtu import CAMERAS, has_cameras, parse_dtu
 from orefield.scenes.dataparsers.llff import POSES, parse_llff
 from orefield.scenes.dataparsers.parsed_scene import Folder, Frame, ParsedScene, evenly, is_file
 from orefield.scenes.dataparsers.transforms import parse_transforms
-from orefield.scenes.images import LoadedFrame, read_frames
+from orefield.scenes.images import LoadedFrame, find_whites, read_frames
 from orefield.scenes.memory import check_memory
 from orefield.scenes.scene import Scene, SceneWarning, View, all_opaque
 from orefield.scenes.scene_box import find_box
+from orefield.scenes.shown import check_shown
 from orefield.types import SceneError
 
 TRANSFORMS = "transforms.json"
@@ -42,14 +43,17 @@ def open_scene(source: str | Path, config: SceneConfig | None = None) -> Scene:
     """
     config = config or SceneConfig()
     path = _locate(source)
-    parsed = _parse(path, config)
-    if not parsed.train:
-        raise SceneError(
-            f"{path}: no training views: {parsed.split} is a test view, of {len(parsed.test)}"
-        )
     name = path.parent.name if path.is_file() else path.name
     where = str(Path(source).resolve()) if Path(source).exists() else str(source)
-    return replace(_assemble(name, parsed, config), source=where)
+    with warnings.catch_warnings():
+        # Of many pixels `check_memory` warns, in bytes; damaged metadata do not matter here.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        parsed = _parse(path, config)
+        if not parsed.train:
+            raise SceneError(
+                f"{path}: no training views: {parsed.split} is a test view, of {len(parsed.test)}"
+            )
+        return replace(_assemble(name, parsed, config), source=where)
 
 
 def _locate(source: str | Path) -> Path:
@@ -107,36 +111,41 @@ def _assemble(name: str, parsed: ParsedScene, config: SceneConfig) -> Scene:
     for kind, used, listed in (("training", train, parsed.train), ("test", test, parsed.test)):
         if len(used) < len(listed):
             split += f", {len(used)} of {len(listed)} {kind} views"
-    check_memory([*train, *test], parsed.downscale, config.masks == "ignore")
-    loaded = read_frames(train, parsed.downscale, config)
+    threads = check_memory([*train, *test], parsed.downscale, config.masks == "ignore")
+    whites = find_whites([*train, *test])
+    reading = parsed.downscale, config, whites, threads
+    loaded = read_frames(train, *reading)
     opaque = all_opaque(frame.image for frame in loaded)
     hints = parsed.points, parsed.ball, parsed.half_extent
-    box = find_box(train, opaque, *hints, config.background_extent)
+    box = find_box(train, opaque, *hints, config.background_extent, config.box, config.near)
     to_world = box.to_world(config.box_scale)
     side = float(to_world[0, 0])
 
     def views(frames: Sequence[Frame], loaded: Sequence[LoadedFrame]) -> tuple[View, ...]:
-        made = []
+        made, ignored = [], []
         for frame, (image, valid, depth) in zip(frames, loaded, strict=True):
             if valid is not None and not bool(valid.any()):
-                _warn_of_ignored(frame)
+                ignored.append(frame)
                 continue
             camera = frame.camera.rescaled(1 / parsed.downscale)
             position = (frame.pose[:, 3:] - to_world[:3, 3:]) / side
             pose = torch.cat((frame.pose[:, :3], position), 1).float()
             scaled = None if depth is None else depth / side
             made.append(View(frame.name, camera, pose, image, valid, scaled))
+        if ignored:
+            _warn_of_ignored(ignored, len(frames))
         return tuple(made)
 
     train_views = views(train, loaded)
     if not train_views:
         raise SceneError(f"{train[0].image.parent}: masks ignore every pixel of all {len(train)}")
-    test_views = views(test, read_frames(test, parsed.downscale, config))
+    test_views = views(test, read_frames(test, *reading))
+    check_shown(train[0].image.parent, train_views, test_views)
     return Scene(
         name,
         train_views,
         test_views,
-        to_world.float(),
+        to_world,
         box.near / side,
         split,
         box.background_extent,
@@ -144,9 +153,11 @@ def _assemble(name: str, parsed: ParsedScene, config: SceneConfig) -> Scene:
     )
 
 
-def _warn_of_ignored(frame: Frame) -> None:
+def _warn_of_ignored(frames: Sequence[Frame], used: int) -> None:
+    names = ", ".join(frame.name for frame in frames)
     warnings.warn(
-        f"{frame.mask}: ignores every pixel of {frame.name}, which is left out",
+        f"{frames[0].mask}: the mask ignores every pixel; {len(frames)} of {used} photographs are "
+        f"left out because of such masks: {names}",
         SceneWarning,
         stacklevel=2,
     )

@@ -1,5 +1,6 @@
 """A scene in memory: photographs with known cameras, scaled so that its box is the unit cube."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -10,10 +11,15 @@ from torch import Tensor
 
 from orefield.cameras import Camera
 from orefield.config import SceneConfig
+from orefield.errors import one_line
 
 
 class SceneWarning(UserWarning):
     """Something wrong in a scene on disk that is not fatal; the message names file and field."""
+
+    def __init__(self, message: str) -> None:
+        """The message is made one line (see `errors.one_line`)."""
+        super().__init__(one_line(message))
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,8 @@ class Scene:
     train: tuple[View, ...]
     test: tuple[View, ...]
     to_world: Float[Tensor, "4 4"]
-    """Similarity from scene units to the coordinates of the files."""
+    """Similarity from scene units to the coordinates of the files, float64: those may lie far from
+    their origin, as in maps."""
     near: float
     """Distance from a camera, in scene units, nearer than which nothing is sampled."""
     split: str
@@ -81,8 +88,8 @@ def describe(scene: Scene) -> str:
     more = len(sizes) - 1
     others = f" and {more} other size{'s' * (more > 1)}" if more else ""
     side = float(scene.to_world[0, 0])
-    center = scene.to_world[:3, 3] + side / 2
-    x, y, z = (f"{value:.3g}" for value in center.tolist())
+    center = (scene.to_world[:3, 3] + side / 2).tolist()
+    x, y, z = (f"{value:.{_digits(value, side / 2)}g}" for value in center)
     far = side / 2 * scene.background_extent
     times = scene.background_extent
     background = f"with its background {far:.3g} ({times} times as far), " * scene.unbounded
@@ -92,3 +99,8 @@ def describe(scene: Scene) -> str:
         f"box: center ({x}, {y}, {z}), half size {side / 2:.3g}, "
         f"{background}nothing nearer than {scene.near * side:.3g} to a camera (units of the files)"
     )
+
+
+def _digits(value: float, half: float) -> int:
+    """Three for a coordinate near the origin, more for one that is large beside the box."""
+    return 3 + max(0, math.floor(math.log10(max(abs(value) / half, 1.0))))

@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float
 
 from orefield.cameras import Camera
+from orefield.scenes.dataparsers.names import natural_key
 from orefield.sfm.native import watch
-from orefield.sfm.photographs import JPEG_QUALITY, natural_key
+from orefield.sfm.photographs import JPEG_QUALITY
 from orefield.sfm.progress import Progress
 from orefield.sfm.write import PosedPhoto
 from orefield.types import SceneError

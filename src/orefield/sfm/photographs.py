@@ -15,12 +15,19 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import ExifTags, Image
 
+from orefield.scenes.dataparsers.folders import (
+    IMAGE_ENDINGS,
+    entries,
+    find_images,
+    is_leftover,
+)
+from orefield.scenes.dataparsers.names import natural_key
+from orefield.scenes.dataparsers.parsed_scene import Folder, is_file
 from orefield.scenes.image_files import open_image, read_exif
 from orefield.scenes.images import read_image
 from orefield.sfm.progress import Progress
 from orefield.types import SceneError
 
-PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
 MIN_PHOTOS = 3
 """With two, only one would be left to train on beside a test view."""
 JPEG_QUALITY = 95
@@ -42,24 +49,18 @@ class ImportedPhoto:
     """Focal length in diagonals of the image, where EXIF states it."""
 
 
-def natural_key(name: str) -> tuple[list[str | int], str]:
-    """Sorts `frame2` before `frame10`; names that differ only in case, by themselves."""
-    parts = re.split(r"([0-9]+)", name.lower())
-    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
-
-
 def list_photographs(folder: Path) -> list[Path]:
-    """The folder's JPEG, PNG and WebP files in natural order, without hidden ones.
+    """The folder's images in natural order, without hidden files and those in subfolders.
 
     Raises SceneError for fewer than three, and for two that would be written under one name.
     """
-    visible = [path for path in folder.iterdir() if path.is_file() and path.name[0] != "."]
-    found = [path for path in visible if path.suffix.lower() in PHOTO_ENDINGS]
+    found = list(find_images(Folder(folder, outside=True), folder, nested=False).values())
     if len(found) < MIN_PHOTOS:
-        others = sorted({path.suffix.lower() for path in visible} - set(PHOTO_ENDINGS) - {""})
+        visible = [path for path in entries(folder) if not is_leftover(path.name) and is_file(path)]
+        others = sorted({path.suffix.lower() for path in visible} - set(IMAGE_ENDINGS) - {""})
         beside = f"; files beside them: {', '.join(others)}" if others else ""
         raise SceneError(
-            f"{folder}: {len(found)} photographs (JPEG, PNG or WebP), expected at least "
+            f"{folder}: {len(found)} photographs (JPEG, PNG, WebP, TIFF or BMP), expected at least "
             f"{MIN_PHOTOS}{beside}"
         )
     stems: dict[str, Path] = {}
@@ -96,7 +97,7 @@ def import_photographs(
 
 
 def _import(path: Path, folder: Path, max_size: int) -> ImportedPhoto:
-    pixels = read_image(path).numpy()
+    pixels = read_image(path, upright=True).numpy()
     opaque = bool((pixels[:, :, 3] == 255).all())
     ending = ".jpg" if opaque and path.suffix.lower() != ".png" else ".png"
     return write_photo(

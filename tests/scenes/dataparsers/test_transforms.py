@@ -21,10 +21,9 @@ def test_fisheyes_and_panoramas(transforms, edit):
         transforms / "transforms.json",
         lambda values: (
             values.update(camera_model="OPENCV_FISHEYE", fl_x=6.0, fl_y=6.1, **lens),
-            values["frames"][2].update(
-                camera_model="EQUIRECTANGULAR", k1=0.0, k2=0.0, k3=0.0, k4=0.0
-            ),
-            values["frames"][4].update(camera_model="OPENCV", k4=0.0),
+            values["frames"][2].update(camera_model="EQUIRECTANGULAR"),
+            values["frames"][4].update(camera_model="OPENCV", k1=0.02, k3=0.002),
+            values["frames"][5].update(camera_model="OPENCV_FISHEYE", k1=0.04),
         ),
     )
     scene = open_scene(transforms, PLAIN)
@@ -32,7 +31,9 @@ def test_fisheyes_and_panoramas(transforms, edit):
     assert cameras["images/1.png"].lens == "fisheye"
     assert cameras["images/1.png"].distortion == tuple(lens.values())
     assert cameras["images/2.png"] == panorama(12, 10)
-    assert cameras["images/4.png"].distortion == (0.05, -0.01, 0.0, 0.0, 0.002)
+    # Another lens than the file's has its own coefficients; the same lens shares the others.
+    assert cameras["images/4.png"].distortion == (0.02, 0.0, 0.0, 0.0, 0.002)
+    assert cameras["images/5.png"].distortion == (0.04, -0.01, 0.002, -0.001)
     assert len(PixelSampler(scene.train)) == 6 * 120
 
 
@@ -62,6 +63,41 @@ def test_the_split_of_the_file_wins(transforms, edit, capture):
     assert scene.split == "named in the file"
     edit(file, lambda v: v.pop("train_filenames"))
     assert len(open_scene(transforms, PLAIN).train) == 6
+    edit(file, lambda v: v.update(train_filenames=names(2, 4), test_filenames=[], val_filenames=[]))
+    scene = open_scene(transforms, PLAIN)
+    assert (len(scene.train), len(scene.test)) == (2, 0)
+    assert scene.split == "named in the file, no test views"
+
+
+def test_lists_of_missing_photographs_are_replaced_and_it_is_said(transforms, edit, capture):
+    file = transforms / "transforms.json"
+    lists = {"train_filenames": names(2, 4, 7), "val_filenames": names(3), "test_filenames": []}
+    edit(file, lambda v: v.update(lists | {"test_filenames": names(5, 6)}))
+    for i in (5, 6):
+        (transforms / f"images/{i}.png").unlink()
+    scene = open_scene(transforms, PLAIN)  # of the frames that are used, none is missing
+    assert [view.name for view in scene.test] == names(3)
+    assert scene.split == "named in the file, val as test"
+    (transforms / "images/3.png").unlink()
+    with pytest.warns(SceneWarning, match="no image of val_filenames and test_filenames") as caught:
+        scene = open_scene(transforms, PLAIN)
+    assert len(caught) == 1
+    assert "; test views: every 3rd image" in str(caught[0].message)
+    assert [view.name for view in (*scene.test, *scene.train)] == names(2, 4, 7)
+    edit(file, lambda v: v.update(train_filenames=names(5, 6)))
+    with pytest.raises(SceneError, match="none of the 2 training images is there"):
+        open_scene(transforms, PLAIN)
+
+
+def test_the_bad_camera_of_a_frame_in_no_list_does_not_matter(transforms, edit):
+    file = transforms / "transforms.json"
+    bad = {"fl_x": -1, "transform_matrix": [[0]], "k9": 3}
+    edit(file, lambda v: v.update(train_filenames=names(2, 4), test_filenames=names(3)))
+    edit(file, lambda v: v["frames"][5].update(bad))
+    assert len(open_scene(transforms, PLAIN).train) == 2
+    edit(file, lambda v: v["test_filenames"].append("images/5.png"))
+    with pytest.raises(SceneError, match=r"frames\[5\]\.k9 must be absent or zero"):
+        open_scene(transforms, PLAIN)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +177,7 @@ def test_depth_that_is_no_map_is_refused(transforms, edit):
     depth_maps(transforms, edit, as_npy)
     for wrong in (np.zeros((2, 2, 3)), np.zeros(4), np.array("x")):
         np.save(transforms / "depth/4.npy", wrong)
-        with pytest.raises(SceneError, match=r"4\.npy: expected one number per pixel"):
+        with pytest.raises(SceneError, match=r"4\.npy: .*expected (one|an array of) number"):
             open_scene(transforms, PLAIN)
     (transforms / "depth/4.npy").write_bytes(b"\x93NUMPY")
     with pytest.raises(SceneError, match=r"4\.npy: cannot be read as a NumPy file"):
@@ -164,7 +200,7 @@ def test_masks_that_ignore_leave_alpha_alone_and_shrink_conservatively(transform
     )
     for downscale in (1, 2):
         config = SceneConfig(holdout=3, downscale=downscale, masks="ignore")
-        with pytest.warns(SceneWarning, match=r"5\.png: ignores every pixel of images/5\.png"):
+        with pytest.warns(SceneWarning, match=r"5\.png: .*ignores every pixel.* images/5\.png"):
             scene = open_scene(transforms, config)
         valid = {view.name: view.valid for view in scene.train}
         assert list(valid) == names(1, 2, 4, 7, 8)

@@ -1,24 +1,20 @@
 """COLMAP: a sparse model (binary or text) and the photographs it was made from.
 
-The model is looked for in `sparse/0`, `sparse`, `colmap/sparse/0` and the folder itself; of several
-(`sparse/0`, `sparse/1`) the one with the most images is read. Files are matched with the model's
-images by name, then by name without suffix, then, if there are as many, in sorted order.
+A model is looked for in `sparse/0`, `sparse/1` and so on, of which the one with the most images is
+read; then in `sparse` itself; then likewise in `colmap/sparse`; then in the folder itself.
+Photographs are matched with the model's images one by one: by name, then in any capitals, then
+without ending; only if none of them fits, and there are as many, in sorted order.
 """
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
-from orefield.cameras import Camera, Lens, panorama
 from orefield.config import SceneConfig
+from orefield.scenes.dataparsers.colmap_cameras import camera_of, pose_of
 from orefield.scenes.dataparsers.colmap_model import (
     MODEL_ENDINGS,
-    PARAMETERS,
     ModelCamera,
     ModelImage,
     model_file,
@@ -30,47 +26,48 @@ from orefield.scenes.dataparsers.folders import (
     SIZES,
     ImageFolder,
     choose_images,
+    entries,
     find_images,
+    fit_image,
+    is_folder,
     match_masks,
-    stem,
-    stretch,
+    spelled,
 )
+from orefield.scenes.dataparsers.names import Form, match_names, natural_key, slashes, stem
 from orefield.scenes.dataparsers.parsed_scene import (
     Folder,
     Frame,
     ParsedScene,
+    few,
     hold_out,
-    is_file,
     naming,
     report_missing,
 )
-from orefield.scenes.image_files import image_size
 from orefield.scenes.scene import SceneWarning
 from orefield.types import SceneError
 
 MODEL_FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0", ".")
+"""Where a model is looked for, for messages; any other number may stand for 0."""
 FALLBACK_FOLDERS = ("input", ".")
 """Where photographs are looked for if there is no folder `images`."""
-LENSES: dict[str, tuple[int, Lens, tuple[int, ...]]] = {
-    "SIMPLE_PINHOLE": (1, "perspective", ()),
-    "PINHOLE": (2, "perspective", ()),
-    "SIMPLE_RADIAL": (1, "perspective", (0,)),
-    "RADIAL": (1, "perspective", (0, 1)),
-    "OPENCV": (2, "perspective", (0, 1, 2, 3)),
-    "FULL_OPENCV": (2, "perspective", (0, 1, 2, 3, 4, 5, 6, 7)),
-    "SIMPLE_FISHEYE": (1, "fisheye", ()),
-    "FISHEYE": (2, "fisheye", ()),
-    "SIMPLE_RADIAL_FISHEYE": (1, "fisheye", (0,)),
-    "RADIAL_FISHEYE": (1, "fisheye", (0, 1)),
-    "OPENCV_FISHEYE": (2, "fisheye", (0, 1, 2, 3)),
-}
-"""For each camera model: number of focal lengths, lens, and which coefficients its last parameters
-are."""
+_FORMS: tuple[tuple[Form, Form], ...] = ((str, str), (slashes, slashes), (stem, stem))
+
+
+@dataclass(frozen=True)
+class Model:
+    """A sparse model, but for its points."""
+
+    path: Path
+    images: list[ModelImage]
+    cameras: dict[int, ModelCamera]
 
 
 def has_model(folder: Path) -> bool:
-    """Whether there is a sparse model in one of the usual folders."""
-    return any(_is_model(folder / name) for name in MODEL_FOLDERS)
+    """Whether there is a sparse model in one of the usual folders, or what cannot be looked at."""
+    try:
+        return bool(_model_folders(folder))
+    except SceneError:
+        return True  # `parse_colmap` says what is wrong, if no other format is there
 
 
 def parse_colmap(folder: Folder, config: SceneConfig) -> ParsedScene:
@@ -78,135 +75,140 @@ def parse_colmap(folder: Folder, config: SceneConfig) -> ParsedScene:
 
     Raises SceneError naming file and field.
     """
-    model, images = _largest(folder)
-    cameras = _cameras(folder, model)
+    model = _choose_model(folder)
     chosen = choose_images(folder, config.downscale) or _fallback(folder, config.downscale)
-    found = _match(images, find_images(folder, chosen.images), chosen.images)
-    listed = [(image, found[image.name]) for image in images if image.name in found]
-    names = [path.relative_to(chosen.images).as_posix() for _, path in listed]
-    masks = match_masks(folder, names, chosen.masks, config.masks == "alpha")
+    files = find_images(folder, chosen.images)
+    found = _match(model.images, list(files), chosen.images)
+    listed = [(image, found[image.name]) for image in model.images if image.name in found]
+    masks = match_masks(folder, [name for _, name in listed], chosen.masks, config.masks == "alpha")
     frames = []
-    for (image, path), mask in zip(listed, masks, strict=True):
-        if image.camera not in cameras:
+    for (image, name), mask in zip(listed, masks, strict=True):
+        if image.camera not in model.cameras:
             raise SceneError(f"{image.where}: there is no camera {image.camera} in the model")
-        # COLMAP reads photographs as they are stored, not turned as their EXIF data say.
-        size, full = image_size(path, upright=False), _camera(cameras[image.camera])
-        scale = stretch(size, (full.width, full.height), path, cameras[image.camera].where)
-        with naming(cameras[image.camera].where):
+        where, full = model.cameras[image.camera].where, camera_of(model.cameras[image.camera])
+        size, scale, upright = fit_image(files[name], (full.width, full.height), where)
+        with naming(where):
             camera = full.resized(*size, *scale)
-        frames.append(Frame(image.name, path, mask, camera, _pose(image), upright=False))
+        frames.append(Frame(name, files[name], mask, camera, pose_of(image), upright=upright))
     parsed = hold_out(frames, config.holdout)
-    cloud = model_file(folder, model, "points3D")
+    cloud = model_file(folder, model.path, "points3D")
     points = None if cloud is None else read_points(cloud)
     return replace(parsed, downscale=chosen.downscale, points=points)
 
 
-def _is_model(folder: Path) -> bool:
-    return any(is_file(folder / f"images{ending}") for ending in MODEL_ENDINGS)
+def _model_folders(scene: Path) -> list[list[Path]]:
+    """The folders that hold a model, place by place; places without one are left out."""
+    places = []
+    for outer in filter(None, (scene, spelled(scene, "colmap", is_folder))):
+        if sparse := spelled(outer, "sparse", is_folder):
+            # The mapper numbers the models that it could not join.
+            numbered = [path for path in entries(sparse) if path.name.isdecimal()]
+            places += [list(filter(is_folder, numbered)), [sparse]]
+    places.append([scene])
+    held = [list(filter(_holds_model, place)) for place in places]
+    return [place for place in held if place]
 
 
-def _largest(folder: Folder) -> tuple[Path, list[ModelImage]]:
-    """The model with the most images, and these."""
-    first = next((folder.path / f for f in MODEL_FOLDERS if _is_model(folder.path / f)), None)
-    if first is None:
-        looked = ", ".join(f"{f}/images{ending}" for f in MODEL_FOLDERS for ending in MODEL_ENDINGS)
-        raise SceneError(f"{folder.path}: no COLMAP model; looked for {looked}")
-    siblings = [first]
-    if first.name == "0":
-        siblings = [path for path in sorted(first.parent.iterdir()) if _is_model(path)]
-    models = [(path, _images(folder, path)) for path in siblings]
-    path, images = max(models, key=lambda model: len(model[1]))
-    if len(models) > 1:
-        sizes = ", ".join(f"{path.name}: {len(images)}" for path, images in models)
-        warnings.warn(
-            f"{first.parent}: {len(models)} models ({sizes} images); {path.name} is read",
-            SceneWarning,
-            stacklevel=2,
-        )
-    return path, images
+def _holds_model(folder: Path) -> bool:
+    return any(spelled(folder, f"images{ending}") for ending in MODEL_ENDINGS)
 
 
-def _images(folder: Folder, model: Path) -> list[ModelImage]:
-    file = model_file(folder, model, "images")
+def _choose_model(folder: Folder) -> Model:
+    """The model with the most images, of the first place that has one that can be read."""
+    faults: list[SceneError] = []
+    for place in _model_folders(folder.path):
+        models = []
+        for path in place:
+            try:
+                models.append(_read_model(folder, path))
+            except SceneError as error:
+                faults.append(error)
+        if models:
+            best = max(models, key=lambda model: len(model.images))
+            _report(folder, models, faults, best)
+            return best
+    if faults:
+        raise faults[0]
+    looked = ", ".join(f"{f}/images{ending}" for f in MODEL_FOLDERS for ending in MODEL_ENDINGS)
+    raise SceneError(f"{folder.path}: no COLMAP model; looked for {looked}")
+
+
+def _read_model(folder: Folder, path: Path) -> Model:
+    file, cameras = (model_file(folder, path, part) for part in ("images", "cameras"))
     assert file is not None
     images = read_images(file)
     if not images:
         raise SceneError(f"{file}: holds no registered image")
-    return images
+    if cameras is None:
+        raise SceneError(f"{path}: expected cameras.bin or cameras.txt beside the images")
+    return Model(path, images, read_cameras(cameras))
 
 
-def _cameras(folder: Folder, model: Path) -> dict[int, ModelCamera]:
-    file = model_file(folder, model, "cameras")
-    if file is None:
-        raise SceneError(f"{model}: expected cameras.bin or cameras.txt beside the images")
-    return read_cameras(file)
+def _report(
+    folder: Folder, models: Sequence[Model], faults: Sequence[SceneError], best: Model
+) -> None:
+    """Warn of models that could not be read, and where there was a choice."""
+
+    def name(model: Model) -> str:
+        return model.path.relative_to(folder.path).as_posix()
+
+    for fault in faults:
+        _warn(f"{fault}; {name(best)} is read instead")
+    if len(models) > 1:
+        sizes = [f"{name(model)}: {len(model.images)}" for model in models]
+        _warn(f"{folder.path}: {len(models)} models ({few(sizes)} images); {name(best)} is read")
 
 
 def _fallback(folder: Folder, downscale: int) -> ImageFolder:
     for name in FALLBACK_FOLDERS:
-        path = folder.path / name
-        if path.is_dir() and find_images(folder, folder.inside(path)):
-            masks = folder.path / "masks"
-            return ImageFolder(path, folder.inside(masks) if masks.is_dir() else None, downscale)
+        path = spelled(folder.path, name, is_folder)
+        if path and find_images(folder, folder.inside(path)):
+            masks = spelled(folder.path, "masks", is_folder)
+            return ImageFolder(path, folder.inside(masks) if masks else None, downscale)
     looked = ", ".join((*SIZES, *FALLBACK_FOLDERS[:1]))
     raise SceneError(f"{folder.path}: no photographs for its COLMAP model; looked in {looked}")
 
 
-def _match(images: Sequence[ModelImage], files: dict[str, Path], where: Path) -> dict[str, Path]:
-    """The photograph of each of the model's images, for those whose photograph exists."""
-    by_stem = {stem(name): path for name, path in files.items()}
-    for found in (
-        {image.name: files[image.name] for image in images if image.name in files},
-        {i.name: by_stem[stem(i.name)] for i in images if stem(i.name) in by_stem},
-    ):
-        if found:
-            missing = [image.name for image in images if image.name not in found]
-            report_missing(str(where), missing, len(images))
-            return found
-    if len(files) != len(images):
-        raise SceneError(
-            f"{where}: none of its {len(files)} images is named as one of the model's "
-            f"{len(images)}, such as {images[0].name!r}, and the numbers differ"
-        )
-    warnings.warn(
+def _match(images: Sequence[ModelImage], files: Sequence[str], where: Path) -> dict[str, str]:
+    """The file of each of the model's images, for those whose photograph exists.
+
+    No photograph gets the pose of another: what fits several is left out, with a warning.
+    """
+    names = [image.name for image in images]
+    matches = match_names(names, files, _FORMS)
+    if not matches.found and not matches.unclear:
+        return _in_order(names, files, where)
+    if matches.unclear:
+        pairs = [f"{n!r:.80} ({few(f)})" for n, f in matches.unclear.items()]
+        text = f"{where}: which photographs belong to these images of the model is not clear"
+        if not matches.found:
+            raise SceneError(f"{text}: {few(pairs)}")
+        _warn(f"{text}; they are left out: {few(pairs)}")
+    missing = [n for n in names if n not in matches.found and n not in matches.unclear]
+    report_missing(str(where), missing, len(images))
+    return matches.found
+
+
+def _in_order(names: Sequence[str], files: Sequence[str], where: Path) -> dict[str, str]:
+    """Files that are named by another rule than the model's images, as their order pairs them."""
+    text = f"{where}: none of its {len(files)} images is named as one of the model's {len(names)}"
+    if len(files) != len(names):
+        raise SceneError(f"{text}, such as {names[0]!r:.80}, and the numbers differ")
+    paired = dict(zip(names, files, strict=True))
+    by_number = sorted(names, key=lambda name: natural_key(slashes(name)))
+    natural = dict(zip(by_number, sorted(files, key=natural_key), strict=True))
+    for name, file in paired.items():
+        if natural[name] != file:
+            raise SceneError(
+                f"{text}, and their order is not certain: {name!r:.80} would be {file!r:.80} in "
+                f"the order of texts, {natural[name]!r:.80} in that of numbers; rename them"
+            )
+    _warn(
         f"{where}: images are not named as in the model; taken in sorted order, "
-        f"{next(iter(files))} as {images[0].name}",
-        SceneWarning,
-        stacklevel=2,
+        f"{files[0]:.80} as {names[0]:.80}"
     )
-    return {image.name: path for image, path in zip(images, files.values(), strict=True)}
+    return paired
 
 
-def _camera(camera: ModelCamera) -> Camera:
-    width, height, numbers = camera.width, camera.height, camera.parameters
-    if camera.kind == "EQUIRECTANGULAR":
-        return panorama(width, height)
-    if camera.kind not in LENSES:
-        known = ", ".join(name for name, _ in PARAMETERS.values() if name in LENSES)
-        raise SceneError(
-            f"{camera.where}: camera model {camera.kind} is not supported; expected one of {known} "
-            "or EQUIRECTANGULAR; `colmap image_undistorter` makes PINHOLE of it"
-        )
-    focals, lens, indices = LENSES[camera.kind]
-    coefficients = [0.0] * (8 if max(indices, default=0) > 3 else 4)
-    for index, value in zip(indices, numbers[focals + 2 :], strict=True):
-        coefficients[index] = value
-    fx, fy, (cx, cy) = numbers[0], numbers[focals - 1], numbers[focals : focals + 2]
-    with naming(camera.where):
-        return Camera(width, height, fx, fy, cx, cy, tuple(coefficients), lens)
-
-
-def _pose(image: ModelImage) -> Float[Tensor, "3 4"]:
-    """Camera to world of an image."""
-    quaternion = torch.tensor(image.rotation, dtype=torch.float64)
-    w, x, y, z = (quaternion / torch.linalg.vector_norm(quaternion)).tolist()
-    # Rows of the rotation from camera to world: that of the quaternion, transposed.
-    rotation = quaternion.new_tensor(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)],
-            [2 * (x * y - w * z), 1 - 2 * (x * x + z * z), 2 * (y * z + w * x)],
-            [2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)],
-        ]
-    )
-    center = -rotation @ quaternion.new_tensor(image.translation)
-    return torch.cat((rotation, center[:, None]), dim=1)
+def _warn(message: str) -> None:
+    warnings.warn(message, SceneWarning, stacklevel=3)

@@ -1,12 +1,14 @@
 """COLMAP's sparse models as their files store them, binary or text.
 
 Not read with pycolmap, which is large and trusts the counts in a file's header. COLMAP's rigs and
-frames need not be read: `images` holds the composed poses.
+frames need not be read: `images` holds the composed poses. What is wrong with one camera or one
+pose matters only to those who use it, so it is kept here and said there.
 """
 
+import codecs
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
 
@@ -14,8 +16,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from orefield.scenes.dataparsers.folders import spelled
 from orefield.scenes.dataparsers.json_fields import HUGE
-from orefield.scenes.dataparsers.parsed_scene import Folder, is_file
+from orefield.scenes.dataparsers.names import slashes
+from orefield.scenes.dataparsers.parsed_scene import Folder
 from orefield.types import SceneError
 
 MODEL_ENDINGS = (".bin", ".txt")
@@ -50,11 +54,13 @@ class ModelCamera:
     """A camera as the model stores it."""
 
     where: str
-    kind: str
+    kind: str = ""
     """COLMAP's name of the camera model."""
-    width: int
-    height: int
-    parameters: tuple[float, ...]
+    width: int = 0
+    height: int = 0
+    parameters: tuple[float, ...] = ()
+    fault: str = ""
+    """What is wrong with it; empty if its numbers are sound. The model may be any."""
 
 
 @dataclass(frozen=True)
@@ -65,54 +71,72 @@ class ModelImage:
     name: str
     camera: int
     rotation: tuple[float, ...]
-    """World to camera, as a quaternion (w, x, y, z) of any length but zero."""
+    """World to camera, as a quaternion (w, x, y, z) of any length. Any numbers, NaN among them."""
     translation: tuple[float, ...]
 
 
 def model_file(folder: Folder, model: Path, part: str) -> Path | None:
     """The file `cameras`, `images` or `points3D` of a model, binary before text; None if absent."""
     for ending in MODEL_ENDINGS:
-        if is_file(model / (part + ending)):
-            return folder.inside(model / (part + ending))
+        if file := spelled(model, part + ending):
+            return folder.inside(file)
     return None
 
 
 def read_cameras(file: Path) -> dict[int, ModelCamera]:
-    """The cameras of `cameras.bin` or `cameras.txt`, by their ids."""
-    entries = _binary_cameras if file.suffix == ".bin" else _text_cameras
-    cameras = {}
-    for number, kind, width, height, parameters in _read(file, entries):
-        where = f"{file}: camera {number}"
-        if not (1 <= width <= LARGEST_SIDE and 1 <= height <= LARGEST_SIDE):
-            raise SceneError(f"{where}: expected a size in pixels, got {width} x {height}")
-        if not all(map(_usable, parameters)):
-            raise SceneError(f"{where}: expected finite parameters, got {parameters}")
-        cameras[number] = ModelCamera(where, kind, width, height, parameters)
+    """The cameras of `cameras.bin` or `cameras.txt`, by their ids, those with faults among them."""
+    entries = _text_cameras if _is_text(file) else _binary_cameras
+    cameras: dict[int, ModelCamera] = {}
+    for number, camera in _read(file, entries):
+        fault = "is listed twice" if number in cameras else camera.fault or _fault(camera)
+        cameras[number] = replace(camera, fault=fault)
     return cameras
 
 
 def read_images(file: Path) -> list[ModelImage]:
-    """The registered images of `images.bin` or `images.txt`, sorted by name."""
-    entries = _binary_images if file.suffix == ".bin" else _text_images
-    images = []
+    """The registered images of `images.bin` or `images.txt`, sorted by name, no name twice.
+
+    Names are any printable text, and paths as the model's author had them.
+    """
+    entries = _text_images if _is_text(file) else _binary_images
+    images: dict[str, ModelImage] = {}
     for number, pose, camera, name in _read(file, entries):
         where = f"{file}: image {number} ({name!r:.60})"
-        if not all(map(_usable, pose)) or max(map(abs, pose[:4])) < 1e-6:
-            raise SceneError(f"{where}: expected a quaternion and a translation, got {pose}")
-        images.append(ModelImage(where, name, camera, pose[:4], pose[4:]))
-    return sorted(images, key=lambda image: image.name)
+        if not name.isprintable():
+            raise SceneError(f"{where}: expected a name without control characters")
+        if name in images:
+            raise SceneError(f"{where}: an image before it has the same name")
+        images[name] = ModelImage(where, name, camera, pose[:4], pose[4:])
+    return sorted(images.values(), key=lambda image: slashes(image.name))
 
 
 def read_points(file: Path) -> Float[Tensor, "points 3"]:
     """Positions in `points3D.bin` or `points3D.txt` of points observed in three images or more."""
-    entries = _binary_points if file.suffix == ".bin" else _text_points
+    entries = _text_points if _is_text(file) else _binary_points
     kept = [position for position, length in _read(file, entries) if length >= MIN_TRACK_LENGTH]
     points = torch.tensor(kept, dtype=torch.float64).reshape(-1, 3)
     return points[(points.abs() < HUGE).all(1)]  # neither NaN nor infinite
 
 
-def _usable(value: float) -> bool:
+def usable(value: float) -> bool:
+    """Whether a number is finite and can be reckoned with."""
     return isfinite(value) and abs(value) < HUGE
+
+
+def _fault(camera: ModelCamera) -> str:
+    width, height, parameters = camera.width, camera.height, camera.parameters
+    expected = dict(PARAMETERS.values()).get(camera.kind, len(parameters))
+    if not (1 <= width <= LARGEST_SIDE and 1 <= height <= LARGEST_SIDE):
+        return f"expected a size in pixels, got {width!r:.20} x {height!r:.20}"
+    if len(parameters) != expected:
+        return f"model {camera.kind} has {expected} parameters, got {len(parameters)}"
+    if not all(map(usable, parameters)):
+        return f"expected finite parameters, got {parameters}"
+    return ""
+
+
+def _is_text(file: Path) -> bool:
+    return file.suffix.lower() == ".txt"
 
 
 def _read(file: Path, entries: Callable[[Path], Iterator]) -> Iterator:
@@ -121,7 +145,7 @@ def _read(file: Path, entries: Callable[[Path], Iterator]) -> Iterator:
         yield from entries(file)
     except SceneError:
         raise
-    except (struct.error, OSError, ValueError, IndexError) as error:
+    except (struct.error, OSError, ValueError, IndexError, OverflowError) as error:
         raise SceneError(
             f"{file}: not one of COLMAP's files, or a damaged one ({error})"
         ) from error
@@ -135,14 +159,15 @@ def _count(data: bytes, least: int) -> int:
     return int(count)
 
 
-def _binary_cameras(file: Path) -> Iterator[tuple[int, str, int, int, tuple[float, ...]]]:
+def _binary_cameras(file: Path) -> Iterator[tuple[int, ModelCamera]]:
     data, at = file.read_bytes(), 8
     for _ in range(_count(data, 24)):
         number, model, width, height = struct.unpack_from("<IiQQ", data, at)
-        if model not in PARAMETERS:
+        if model not in PARAMETERS:  # nor is it known where the next camera begins
             raise ValueError(f"camera {number} has an unknown model, number {model}")
         kind, length = PARAMETERS[model]
-        yield number, kind, width, height, struct.unpack_from(f"<{length}d", data, at + 24)
+        parameters = struct.unpack_from(f"<{length}d", data, at + 24)
+        yield number, ModelCamera(f"{file}: camera {number}", kind, width, height, parameters)
         at += 24 + 8 * length
 
 
@@ -151,10 +176,7 @@ def _binary_images(file: Path) -> Iterator[tuple[int, tuple[float, ...], int, st
     for _ in range(_count(data, 73)):
         number, *pose, camera = struct.unpack_from("<I7dI", data, at)
         end = data.index(b"\0", at + 64)
-        name = data[at + 64 : end].decode()
-        if not name.isprintable():
-            raise ValueError(f"image {number} has the name {name!r:.60}")
-        yield number, tuple(pose), camera, name
+        yield number, tuple(pose), camera, data[at + 64 : end].decode()
         (observed,) = struct.unpack_from("<Q", data, end + 1)
         at = end + 9 + 24 * observed
         if at > len(data):
@@ -172,30 +194,57 @@ def _binary_points(file: Path) -> Iterator[tuple[tuple[float, ...], int]]:
 
 
 def _lines(file: Path) -> Iterator[str]:
-    with file.open(encoding="utf-8") as stream:
-        for line in stream:
+    """Lines without comments, and without the blanks round them."""
+    with file.open("rb") as stream:
+        start = stream.read(2)
+    # What editors of Windows write: UTF-8 or UTF-16, with a byte order mark.
+    wide = start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    with file.open(encoding="utf-16" if wide else "utf-8-sig") as lines:
+        for line in map(str.strip, lines):
             if not line.startswith("#"):
-                yield line.strip()
+                yield line
 
 
-def _text_cameras(file: Path) -> Iterator[tuple[int, str, int, int, tuple[float, ...]]]:
-    lengths = dict(PARAMETERS.values())
+def _text_cameras(file: Path) -> Iterator[tuple[int, ModelCamera]]:
     for line in filter(None, _lines(file)):
-        number, kind, width, height, *parameters = line.split()
-        if lengths.get(kind) != len(parameters):
-            raise ValueError(f"camera {number} has {len(parameters)} parameters for model {kind}")
-        yield int(number), kind, int(width), int(height), tuple(map(float, parameters))
+        word, *words = line.split()
+        number, where = int(word), f"{file}: camera {word:.20}"
+        try:
+            kind, width, height = words[0], int(words[1]), int(words[2])
+            parameters = tuple(map(float, words[3:]))
+        except (IndexError, ValueError):
+            fault = f"expected a model, a size in pixels and parameters, got {line!r:.80}"
+            yield number, ModelCamera(where, fault=fault)
+        else:
+            yield number, ModelCamera(where, kind, width, height, parameters)
 
 
 def _text_images(file: Path) -> Iterator[tuple[int, tuple[float, ...], int, str]]:
-    lines = _lines(file)
-    for line in lines:
-        if line:
-            number, *pose, camera, name = line.split(maxsplit=9)
-            if len(pose) != 7:
-                raise ValueError(f"image {number} has {len(pose)} numbers for a pose, expected 7")
-            yield int(number), tuple(map(float, pose)), int(camera), name
-            next(lines, None)  # the line of its observations, often empty
+    after_image = False
+    for line in _lines(file):
+        # Under each image there is a line of its observations, often empty; some programs leave
+        # it out. It is told from the next image by its words: triples of numbers.
+        observations = _is_observations(line)
+        if observations and (after_image or not line):
+            after_image = False
+            continue
+        if observations or len(words := line.split(maxsplit=9)) < 10:
+            raise ValueError(
+                f"expected ID, 7 numbers of a pose, a camera and a name in {line!r:.80}"
+            )
+        number, *pose, camera, name = words
+        yield int(number), tuple(map(float, pose)), int(camera), name
+        after_image = True
+
+
+def _is_observations(line: str) -> bool:
+    words = line.split()
+    if len(words) % 3:
+        return False
+    try:
+        return all(isinstance(float(word), float) for word in words)
+    except ValueError:
+        return False
 
 
 def _text_points(file: Path) -> Iterator[tuple[tuple[float, ...], int]]:

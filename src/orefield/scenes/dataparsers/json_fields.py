@@ -55,6 +55,13 @@ class Record:
             raise self.wrong(name, "a whole number of pixels")
         return int(value)
 
+    def flag(self, name: str) -> bool:
+        """Whether the field is there and true."""
+        value = self.values.get(name)
+        if value not in (None, False, True):  # 0 and 1 are equal to these
+            raise self.wrong(name, "true or false")
+        return bool(value)
+
     def text(self, name: str) -> str:
         """A nonempty string."""
         value = self.values.get(name)
@@ -103,5 +110,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:  # nested about as deeply as can be read
+        text = f"a {type(value).__name__} of many levels"
     return text if len(text) <= 60 else text[:57] + "..."

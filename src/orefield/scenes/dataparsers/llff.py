@@ -2,8 +2,9 @@
 
 One row of 17 numbers per photograph: a 3 x 5 matrix, whose columns are the camera's down, right and
 backward axes, its position, and (height, width, focal length) in full-size pixels; then the nearest
-and farthest depth. Rows belong to the photographs in sorted order. Masks lie in a folder with the
-same suffix (`masks_8` for `images_8`), named as their photographs, with or without `_mask`.
+and farthest depth. Rows belong to the photographs in sorted order (`10.png` before `9.png`), as
+they are stored, not turned. Masks lie in a folder with the same suffix (`masks_8` for `images_8`),
+named as their photographs, with or without `_mask`.
 """
 
 from dataclasses import replace
@@ -20,14 +21,13 @@ from orefield.scenes.dataparsers.folders import (
     SIZES,
     choose_images,
     find_images,
+    fit_image,
     match_masks,
-    stretch,
 )
 from orefield.scenes.dataparsers.json_fields import HUGE
-from orefield.scenes.dataparsers.numpy_files import read_npy
+from orefield.scenes.dataparsers.numpy_files import as_float64, read_npy
 from orefield.scenes.dataparsers.parsed_scene import Folder, Frame, ParsedScene, hold_out, naming
 from orefield.scenes.dataparsers.pose_conventions import from_llff, rigid
-from orefield.scenes.image_files import image_size
 from orefield.types import SceneError
 
 POSES = "poses_bounds.npy"
@@ -61,12 +61,13 @@ def parse_llff(folder: Folder, config: SceneConfig) -> ParsedScene:
 
 
 def _rows(file: Path) -> Float[Tensor, "rows 17"]:
-    rows = read_npy(file)
-    if rows.ndim != 2 or rows.shape[1] != 17 or not len(rows):
-        raise SceneError(f"{file}: expected one row of 17 numbers per image, got {rows.shape}")
-    if rows.dtype.kind not in "fiu" or not (np.abs(rows) < HUGE).all():
+    stored = read_npy(file)
+    if stored.ndim != 2 or stored.shape[1] != 17 or not len(stored):
+        raise SceneError(f"{file}: expected one row of 17 numbers per image, got {stored.shape}")
+    rows = as_float64(stored)
+    if not (np.abs(rows) < HUGE).all():
         raise SceneError(f"{file}: expected finite numbers only")
-    return torch.from_numpy(rows.astype(np.float64))
+    return torch.from_numpy(rows)
 
 
 def _frame(where: str, row: Float[Tensor, " 17"], path: Path, mask: Path | None) -> Frame:
@@ -79,9 +80,9 @@ def _frame(where: str, row: Float[Tensor, " 17"], path: Path, mask: Path | None)
         )
     if not 0 < nearest < farthest:
         raise SceneError(f"{where}: expected depths 0 < near < far, got {nearest} and {farthest}")
-    width, height = image_size(path)
-    across, down = stretch((width, height), (full_width, full_height), path, where)
+    size, (across, down), upright = fit_image(path, (full_width, full_height), where)
+    width, height = size
     with naming(where):
         camera = Camera(width, height, focal * across, focal * down, width / 2, height / 2)
     pose = from_llff(rigid(matrix[:, :4], where))
-    return Frame(path.name, path, mask, camera, pose, (nearest, farthest))
+    return Frame(path.name, path, mask, camera, pose, (nearest, farthest), upright=upright)

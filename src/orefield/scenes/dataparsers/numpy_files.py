@@ -1,13 +1,21 @@
-"""NumPy files, read without trusting the sizes that their headers state."""
+"""NumPy files, read without trusting what their headers state: no pickle, no size but the file's.
 
+Not read with `numpy.load`, which opens whatever looks like a zip archive or a pickle and multiplies
+the sizes in a header without a check for overflow.
+"""
+
+import math
+import re
+import struct
 import zipfile
 import zlib
-from io import BytesIO
+from io import BufferedIOBase, BytesIO
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from orefield.types import SceneError
@@ -15,50 +23,99 @@ from orefield.types import SceneError
 MATRIX_BYTES = 2**12
 """Most that is read of one array in an .npz; the matrix of a camera has 128 bytes."""
 MOST_ARRAYS = 2**16
+MATRICES = ((3, 3), (3, 4), (4, 4))
 # NumPy parses the header as Python and lets the errors of that parser through.
-_BROKEN = (OSError, ValueError, EOFError, OverflowError, SyntaxError, TokenError, RecursionError)
+_BROKEN = (
+    *(OSError, ValueError, EOFError, OverflowError, SyntaxError, TokenError, RecursionError),
+    *(MemoryError, zipfile.BadZipFile, zlib.error, struct.error, RuntimeError, KeyError),
+)
 
 
 def read_npy(file: Path) -> NDArray[Any]:
-    """The array in a .npy file, memory-mapped: a header that claims too much is an error."""
+    """The array of numbers in a .npy file, memory-mapped.
+
+    Raises SceneError for anything but integers or floating-point numbers, and for a file that is
+    smaller than its header says.
+    """
     try:
-        array = np.load(file, mmap_mode="r", allow_pickle=False)
+        with file.open("rb") as stream:
+            shape, order, kind = _header(stream)
+            start = stream.tell()
+            if start + math.prod(shape) * kind.itemsize > file.stat().st_size:
+                raise ValueError(f"smaller than the {kind} {shape} that its header states")
+        if 0 in shape:
+            return np.empty(shape, kind)
+        return np.memmap(file, kind, "r", start, shape, order)
     except _BROKEN as error:
         raise _unreadable(file, error) from error
-    if not isinstance(array, np.ndarray):
-        raise SceneError(f"{file}: expected one NumPy array, got several")
-    return array
 
 
-def read_npz(file: Path) -> dict[str, NDArray[Any]]:
-    """The matrices in an .npz file, by name."""
+def read_npz(
+    file: Path, wanted: re.Pattern[str]
+) -> tuple[dict[str, NDArray[np.float64]], list[str]]:
+    """The matrices of 3 or 4 rows and columns with these names in an .npz file; other names in it.
+
+    Raises SceneError for anything else under a wanted name.
+    """
+    found: dict[str, NDArray[np.float64]] = {}
+    others: list[str] = []
+    where = str(file)
     try:
         with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
             if len(members) > MOST_ARRAYS:
                 raise SceneError(f"{file}: expected matrices of cameras, got {len(members)} arrays")
-            return {
-                member.filename.removesuffix(".npy"): _matrix(file, archive, member)
-                for member in members
-            }
+            for member in members:
+                where = f"{file}: {member.filename:.80}"
+                name = member.filename.removesuffix(".npy")
+                if not wanted.fullmatch(name):
+                    others.append(name)
+                elif name in found:
+                    raise SceneError(f"{where}: is there twice")
+                else:
+                    found[name] = _matrix(where, archive, member)
     except SceneError:
         raise
-    except (*_BROKEN, zipfile.BadZipFile, zlib.error, RuntimeError, KeyError) as error:
-        raise _unreadable(file, error) from error
+    except _BROKEN as error:
+        raise _unreadable(where, error) from error
+    return found, others
 
 
-def _matrix(file: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
+def _matrix(where: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[np.float64]:
+    # Other methods may need gigabytes to start with.
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise SceneError(f"{where}: expected numpy.savez's or savez_compressed's compression")
     with archive.open(member) as stream:
         data = stream.read(MATRIX_BYTES)  # the size in the archive's directory may be wrong
-    buffer = BytesIO(data)
-    if np.lib.format.read_magic(buffer) != (1, 0):
-        raise SceneError(f"{file}: {member.filename}: expected version 1.0 of NumPy's format")
-    shape, _, kind = np.lib.format.read_array_header_1_0(buffer)
-    if kind.kind not in "fiu" or shape not in ((3, 4), (4, 4)):
-        raise SceneError(f"{file}: {member.filename}: expected a 4 x 4 matrix, got {kind} {shape}")
-    return np.asarray(np.lib.format.read_array(BytesIO(data), allow_pickle=False))
+    shape, order, kind = _header(buffer := BytesIO(data))
+    if shape not in MATRICES:
+        raise SceneError(f"{where}: expected a 4 x 4 matrix, got {kind} {shape}")
+    numbers = np.frombuffer(data, kind, math.prod(shape), buffer.tell())
+    return as_float64(numbers.reshape(shape, order=order))
 
 
-def _unreadable(file: Path, error: Exception) -> SceneError:
-    reason = " ".join(str(error).split())
-    return SceneError(f"{file}: cannot be read as a NumPy file ({reason})")
+def _header(stream: BufferedIOBase) -> tuple[tuple[int, ...], Any, np.dtype[Any]]:
+    """Shape, order of the axes in memory ("C" or "F") and type of an array of numbers."""
+    version = npy.read_magic(stream)
+    if version == (1, 0):
+        shape, fortran, kind = npy.read_array_header_1_0(stream)
+    elif version in ((2, 0), (3, 0)):  # of the third, names of fields alone differ
+        shape, fortran, kind = npy.read_array_header_2_0(stream)
+    else:
+        raise ValueError(f"version {version[0]}.{version[1]} of NumPy's format")
+    if kind.kind not in "fiu" or kind.subdtype is not None:
+        raise ValueError(f"expected an array of numbers, got {kind}")
+    shape = tuple(map(int, shape))  # True counts as 1
+    if min(shape, default=0) < 0:
+        raise ValueError(f"a negative size, {shape}")
+    return shape, "F" if fortran else "C", kind
+
+
+def as_float64(numbers: NDArray[Any]) -> NDArray[np.float64]:
+    """The same numbers; those beyond float64 become infinite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return numbers.astype(np.float64)
+
+
+def _unreadable(where: str | Path, error: Exception) -> SceneError:
+    return SceneError(f"{where}: cannot be read as a NumPy file ({error})")

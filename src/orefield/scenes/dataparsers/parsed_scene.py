@@ -1,6 +1,8 @@
 """What a dataparser returns: frames and splits, before any photograph is read."""
 
+import os
 import posixpath
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +16,8 @@ from torch import Tensor
 from orefield.cameras import Camera
 from orefield.scenes.scene import SceneWarning
 from orefield.types import SceneError
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True)
@@ -38,9 +42,9 @@ class Frame:
     bounds: tuple[float, float] | None = None
     """Depth of the nearest and farthest thing in view, where the files state it."""
     depth: DepthFile | None = None
-    upright: bool = True
+    upright: bool = False
     """True if the camera is for the photograph turned as its EXIF data say, False if for the
-    photograph as it is stored."""
+    photograph as it is stored, which is what COLMAP and the trainers of this field read."""
 
 
 @dataclass(frozen=True)
@@ -75,18 +79,36 @@ class Folder:
     def named(self, name: str, where: str) -> Path:
         """The path of a file that the scene names; `where` says in which field, for the error.
 
-        Raises SceneError for a name that leads out of the folder.
+        One path for all spellings of a name: with `./`, `//`, `..` or Windows' slashes, relative to
+        the folder or absolute. Raises SceneError for a name that leads out of the folder, and for
+        one with control characters.
         """
+        if CONTROL.search(name):
+            raise SceneError(f"{where} must be a path without control characters, got {name!r:.80}")
         # Windows rules everywhere: they know drives and both kinds of slash.
         path = PureWindowsPath(name)
         plain = posixpath.normpath(path.as_posix())
+        if path.anchor and (within := self._within(plain)):
+            return within
         leads_out = bool(path.anchor) or plain.split("/")[0] == ".."
         if plain == "." or (leads_out and not self.outside):
             raise SceneError(
-                f"{where} must be a path inside the scene folder {self.path}, got {name!r} "
+                f"{where} must be a path inside the scene folder {self.path}, got {name!r:.80} "
                 "(--scene.allow-outside would read it)"
             )
-        return self.path / (name if leads_out else plain)
+        return self.path / plain
+
+    def _within(self, absolute: str) -> Path | None:
+        """The path of something in this folder, given an absolute one; None for anything else."""
+        path = Path("/" + absolute.lstrip("/") if os.name == "posix" else absolute)
+        try:  # links may spell the folder in several ways
+            forms = (path, self.path), (path.resolve(), self._real)
+        except (OSError, RuntimeError, ValueError):
+            return None
+        for form, root in forms:
+            if form != root and form.is_relative_to(root):
+                return self.path / form.relative_to(root)
+        return None
 
     def inside(self, path: Path) -> Path:
         """The same path; SceneError if links make it lead out of the folder."""
@@ -100,10 +122,17 @@ class Folder:
 
 
 def hold_out(frames: Sequence[Frame], every: int) -> ParsedScene:
-    """Every n-th frame, starting with the first, becomes a test view."""
+    """Every n-th frame, starting with the first, becomes a test view; none for 0."""
+    if every == 0:
+        return ParsedScene(frames, [], "all images, no test views")
     train = [frame for i, frame in enumerate(frames) if i % every]
-    ordinal = {2: "2nd", 3: "3rd"}.get(every, f"{every}th")
-    return ParsedScene(train, frames[::every], f"every {ordinal} image")
+    return ParsedScene(train, frames[::every], f"every {_ordinal(every)} image")
+
+
+def _ordinal(number: int) -> str:
+    teen = number % 100 in (11, 12, 13)
+    ending = "th" if teen else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
 
 
 def evenly(frames: Sequence[Frame], most: int) -> Sequence[Frame]:
@@ -134,11 +163,24 @@ def naming(where: str) -> Iterator[None]:
 
 def report_missing(where: str, missing: Sequence[str], listed: int) -> None:
     """Warn once, naming the missing photographs; SceneError if all of the `listed` are missing."""
-    if len(missing) == listed:
-        raise SceneError(f"{where}: none of the {listed} images is there, such as {missing[0]!r}")
+    if missing and len(missing) == listed:
+        raise SceneError(
+            f"{where}: none of the {listed} images is there, such as {missing[0]!r:.80}"
+        )
     if missing:
         warnings.warn(
-            f"{where}: {len(missing)} of {listed} images are missing: {', '.join(missing)}",
+            f"{where}: {len(missing)} of {listed} images are missing: {few(missing)}",
             SceneWarning,
             stacklevel=2,
         )
+
+
+def few(names: Sequence[str]) -> str:
+    """The first of these names, a dozen at most, and how many more there are, for a message."""
+    shown: list[str] = []
+    for name in names[:12]:
+        if shown and sum(map(len, shown)) + len(name) > 250:
+            break
+        shown.append(f"{name:.80}")
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")

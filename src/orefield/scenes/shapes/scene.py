@@ -14,6 +14,7 @@ from orefield.scenes.shapes.tracing import Numbers, Thing, ball, cube, noise, ra
 Pose = Float[np.ndarray, "4 4"]
 VERSION = 1  # raise it when the pictures change: kept copies of the scene are known by it
 RESOLUTION, TRAIN_VIEWS, TEST_VIEWS = 200, 60, 12
+MOST_PIXELS, MOST_VIEWS = 4096, 10_000
 ANGLE_X = 0.6911112  # horizontal field of view in radians, as in the NeRF-synthetic scenes
 DISTANCE = 4.0  # of the cameras from the origin
 
@@ -88,14 +89,16 @@ def write_shapes(
 ) -> None:
     """Write `shapes` as a Blender folder, with the depth of test view i in `test/r_i_depth.npy`.
 
-    Raises SceneError unless there are at least 2 pixels across and one view of each kind.
+    Raises SceneError for sizes and numbers of views out of range.
     """
-    if resolution < 2:
-        raise SceneError(f"shapes: resolution must be at least 2, got {resolution}")
+    if not 2 <= resolution <= MOST_PIXELS:
+        raise SceneError(
+            f"shapes: resolution must be from 2 to {MOST_PIXELS} pixels, got {resolution}"
+        )
     splits = {"train": train_views, "test": test_views}
     for split, count in splits.items():
-        if count < 1:
-            raise SceneError(f"shapes: {split}_views must be at least 1, got {count}")
+        if not 1 <= count <= MOST_VIEWS:
+            raise SceneError(f"shapes: {split}_views must be from 1 to {MOST_VIEWS}, got {count}")
     for split, count in splits.items():
         poses = hemisphere_poses(count, turn=float(split == "test"))
         views = [render_shapes(pose, resolution, resolution) for pose in poses]
