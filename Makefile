@@ -22,7 +22,7 @@ test: .venv/installed-dev
 test-all: test test-slow
 
 test-slow: .venv/installed-dev
-	$(BIN)/python -m pytest -q -n auto --durations=5 -m slow
+	$(BIN)/python -m pytest -q -n auto --dist=worksteal --durations=5 -m slow
 
 clean:
 	rm -rf .venv

@@ -64,6 +64,14 @@ def fewer_examples_where_interpreted(request: pytest.FixtureRequest) -> Iterator
     hypothesis.settings.load_profile("laws")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the long tests counted."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            if name == "counts":
+                terminalreporter.write_line(f"counted: {value}")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def poisoned_empty() -> Iterator[None]:
     """Uninitialized float tensors are NaN, so a kernel that skips a row fails loudly."""

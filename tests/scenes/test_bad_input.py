@@ -161,6 +161,23 @@ def test_bad_intrinsics(transforms, edit, fields, complaint):
     assert complaint in message
 
 
+@pytest.mark.parametrize("name", ["transform_matrix", "applied_transform"])
+@pytest.mark.parametrize("form", ["by columns", "scaled", "all zero"])
+def test_a_last_row_that_is_not_that_of_a_pose(transforms, edit, name, form):
+    def change(values):
+        record = values["frames"][1] if name == "transform_matrix" else values
+        pose = values["frames"][1]["transform_matrix"]
+        if form == "by columns":
+            record[name] = [list(column) for column in zip(*pose, strict=True)]
+        else:
+            record[name] = [*pose[:3], [0, 0, 0, 2 if form == "scaled" else 0]]
+
+    edit(transforms / "transforms.json", change)
+    message = refusal(transforms)
+    assert f"{name} must be a matrix by rows, the last one 0, 0, 0, 1" in message
+    assert "its last row is [" in message
+
+
 def test_no_focal_length_at_all(transforms, blender, edit):
     edit(transforms / "transforms.json", lambda v: (v.pop("fl_x"), v.pop("fl_y")))
     edit(blender / "transforms_train.json", lambda v: v.update(camera_angle_x=None))
@@ -176,7 +193,7 @@ def test_bad_field_of_view(blender, edit, angle):
 
 @pytest.mark.parametrize(
     "path",
-    ["/etc/passwd", "../toy/images/1.png", "images/../../x.png", "..", ".", "C:\\x.png", "..\\x"],
+    ["/etc/passwd", "../toy2/images/1.png", "images/../../x.png", "..", ".", "C:\\x.png", "..\\x"],
 )
 def test_paths_out_of_the_folder(transforms, edit, path):
     for name in ("file_path", "mask_path"):

@@ -58,6 +58,9 @@ BOOLEANS = {
     "colors": np.dstack([SHAPE * 255] * 3),
     "colors of 0 and 1": np.dstack([SHAPE] * 3),
     "with alpha": np.dstack([SHAPE * 255, np.full_like(SHAPE, 255)]),
+    "white, cut out": np.dstack([np.full_like(SHAPE, 255), SHAPE * 255]),
+    "black, cut out": np.dstack([SHAPE * 0] * 3 + [SHAPE * 255]),
+    "the photograph, cut out": np.dstack([SOFT, SOFT[::-1], SOFT, SHAPE * 255]),
     "palette of black and white": palette_mask((0, 0, 0), (255, 255, 255)),
     "palette of black and dark red": palette_mask((0, 0, 0), (128, 0, 0)),
 }

@@ -84,10 +84,18 @@ def read_levels(frame: Frame) -> Levels:
 
 
 def gray_levels(image: Image.Image, path: Path) -> Levels:
-    """The first channel of a decoded image, of 8 or 16 bits."""
+    """The alpha of a decoded image if any of it is transparent, else its first channel.
+
+    Of 8 or 16 bits.
+    """
     if (fine := sixteen_bits(image, path)) is not None:
         return fine
-    return np.asarray(image.convert("RGBA").getchannel(0))
+    if image.has_transparency_data:
+        # A mask that is cut out has in its colors the photograph, or one color everywhere.
+        alpha = np.asarray(image.convert("RGBA").getchannel("A"))
+        if alpha.min() < 255:
+            return alpha
+    return np.asarray(image.convert("RGB").getchannel(0))
 
 
 def sixteen_bits(image: Image.Image, path: Path) -> NDArray[np.uint16] | None:

@@ -263,7 +263,8 @@ def _box_from_spacing(
 def _warn_of_far_off(frames: Sequence[Frame], positions: Float[Tensor, "cameras 3"]) -> None:
     """Say it if one camera makes the box large: its pose may be wrong."""
     away = (positions - positions.median(0).values).norm(dim=1)
-    most, index = float(away.quantile(0.9)), int(away.argmax())
+    most = float(away.quantile(0.9, interpolation="lower"))  # of few cameras, too
+    index = int(away.argmax())
     times = float(away[index]) / most if most > 0 else 0.0
     if times > FAR_OFF:
         warnings.warn(

@@ -97,6 +97,51 @@ def test_names_that_are_spelled_in_other_ways_are_found(colmap, capture, rename,
         assert read(colmap, capture, on_disk) == [*range(9)]
 
 
+MOVED = {
+    # In sorted order every second one would get another's pose.
+    "put into one folder": lambda i: (f"{i}.png", f"cam{i % 2}/{i}.png"),
+    "taken apart": lambda i: (f"cam{i % 2}/{i}.png", f"{i}.png"),
+    "from the folder above": lambda i: (f"{i}.png", f"images/{i}.png"),
+    "from another machine": lambda i: (f"cam{i % 2}/{i}.png", f"D:\\capture\\cam{i % 2}\\{i}.png"),
+    "converted too": lambda i: (f"{i}.jpg", f"/home/me/capture/{i}.tif"),
+    "without endings": lambda i: (f"frame.{i}.png", f"left/frame.{i}"),
+}
+
+
+@pytest.mark.parametrize("case", MOVED)
+@pytest.mark.parametrize("missing", [0, 2])
+def test_photographs_in_other_folders_match_by_the_last_part(
+    colmap, capture, rename, case, missing
+):
+    on_disk, in_model = map(list, zip(*map(MOVED[case], range(9)), strict=True))
+    on_disk[:missing] = [None] * missing
+    rename(on_disk, in_model)
+    with pytest.warns(SceneWarning) as caught:
+        assert read(colmap, capture, on_disk) == [*range(missing, 9)]
+    assert "in other folders than in the model; matched by the last part" in str(caught[0].message)
+    assert len(caught) == 1 + (missing > 0)
+
+
+def test_the_last_part_of_a_name_does_not_outdo_a_whole_one(colmap, capture, rename):
+    on_disk = [*(f"left/{i}.png" for i in range(8)), "middle/1.png"]
+    rename(on_disk, [*(f"left/{i}.png" for i in range(8)), "right/1.png"])
+    with pytest.warns(SceneWarning, match=r"1 of 9 images are missing: right/1\.png$"):
+        assert read(colmap, capture, on_disk) == [*range(8)]
+
+
+def test_names_without_endings_may_have_dots(colmap, capture, rename):
+    on_disk = [None, *(f"frame.{i}.png" for i in range(1, 9))]
+    rename(on_disk, [f"frame.{i}" for i in range(9)])
+    with pytest.warns(SceneWarning, match=r"1 of 9 images are missing: frame\.0$"):
+        assert read(colmap, capture, on_disk) == [*range(1, 9)]
+
+
+def test_a_folder_without_readable_images_is_said(colmap, rename):
+    rename([f"{i}.heic" for i in range(9)], [f"{i}.heic" for i in range(9)])
+    with pytest.raises(SceneError, match=r"images: no images here, expected \.png, \.jpg"):
+        parse_colmap(Folder(colmap), ALL)
+
+
 def test_a_missing_photograph_does_not_shift_the_others(colmap, capture, rename):
     on_disk = [None, *(f"{i}.jpg" for i in range(1, 9))]
     rename(on_disk, [f"{i}.png" for i in range(9)])

@@ -173,6 +173,14 @@ def test_an_absolute_path_outside_is_refused(transforms, edit, name):
     assert "test_filenames must be a path inside the scene folder" in refusal(transforms)
 
 
+@pytest.mark.parametrize("root", ["../toy/", "..\\toy\\", "images/../../toy/", "../../{}/toy/"])
+def test_a_path_that_leads_out_and_back_in_is_inside(transforms, edit, capture, root):
+    root = root.format(transforms.parent.name)
+    rename(transforms, edit, lambda name: root + name)
+    scene = open_scene(transforms, PLAIN)
+    assert_same(scene, scene.test, capture, [0, 3, 6])
+
+
 def test_the_folder_beside_is_not_inside(tmp_path):
     folder = Folder(tmp_path / "toy")
     with pytest.raises(SceneError, match="must be a path inside"):

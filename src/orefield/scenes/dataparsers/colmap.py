@@ -3,7 +3,8 @@
 A model is looked for in `sparse/0`, `sparse/1` and so on, of which the one with the most images is
 read; then in `sparse` itself; then likewise in `colmap/sparse`; then in the folder itself.
 Photographs are matched with the model's images one by one: by name, then in any capitals, then
-without ending; only if none of them fits, and there are as many, in sorted order.
+without ending; if none of them fits, by the last part of the name; only if none fits so either, and
+there are as many, in sorted order.
 """
 
 import warnings
@@ -23,6 +24,7 @@ from orefield.scenes.dataparsers.colmap_model import (
     read_points,
 )
 from orefield.scenes.dataparsers.folders import (
+    IMAGE_ENDINGS,
     SIZES,
     ImageFolder,
     choose_images,
@@ -33,7 +35,15 @@ from orefield.scenes.dataparsers.folders import (
     match_masks,
     spelled,
 )
-from orefield.scenes.dataparsers.names import Form, match_names, natural_key, slashes, stem
+from orefield.scenes.dataparsers.names import (
+    Form,
+    base_stem,
+    basename,
+    match_names,
+    natural_key,
+    slashes,
+    stem,
+)
 from orefield.scenes.dataparsers.parsed_scene import (
     Folder,
     Frame,
@@ -50,7 +60,14 @@ MODEL_FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0", ".")
 """Where a model is looked for, for messages; any other number may stand for 0."""
 FALLBACK_FOLDERS = ("input", ".")
 """Where photographs are looked for if there is no folder `images`."""
-_FORMS: tuple[tuple[Form, Form], ...] = ((str, str), (slashes, slashes), (stem, stem))
+_FORMS: tuple[tuple[Form, Form], ...] = (
+    *((str, str), (slashes, slashes)),
+    *((slashes, stem), (stem, stem)),  # a name may have no ending, but a dot
+)
+_LAST_FORMS: tuple[tuple[Form, Form], ...] = (
+    *((basename, basename), (basename, base_stem), (base_stem, base_stem)),
+)
+"""For photographs that moved to other folders, or whose model names them from another one."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +194,14 @@ def _match(images: Sequence[ModelImage], files: Sequence[str], where: Path) -> d
     names = [image.name for image in images]
     matches = match_names(names, files, _FORMS)
     if not matches.found and not matches.unclear:
-        return _in_order(names, files, where)
+        matches = match_names(names, files, _LAST_FORMS)
+        if not matches.found and not matches.unclear:
+            return _in_order(names, files, where)
+        for name, file in list(matches.found.items())[:1]:
+            _warn(
+                f"{where}: images lie in other folders than in the model; matched by the last part "
+                f"of their names, {file:.80} as {name:.80}"
+            )
     if matches.unclear:
         pairs = [f"{n!r:.80} ({few(f)})" for n, f in matches.unclear.items()]
         text = f"{where}: which photographs belong to these images of the model is not clear"
@@ -192,6 +216,8 @@ def _match(images: Sequence[ModelImage], files: Sequence[str], where: Path) -> d
 def _in_order(names: Sequence[str], files: Sequence[str], where: Path) -> dict[str, str]:
     """Files that are named by another rule than the model's images, as their order pairs them."""
     text = f"{where}: none of its {len(files)} images is named as one of the model's {len(names)}"
+    if not files:
+        raise SceneError(f"{where}: no images here, expected {', '.join(IMAGE_ENDINGS)} files")
     if len(files) != len(names):
         raise SceneError(f"{text}, such as {names[0]!r:.80}, and the numbers differ")
     paired = dict(zip(names, files, strict=True))

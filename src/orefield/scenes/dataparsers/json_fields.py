@@ -13,6 +13,8 @@ from orefield.system.files import read_json
 
 HUGE = 1e15
 """Larger numbers are refused; float32 still holds the square of this one."""
+ROUNDING = 1e-6
+"""How far the last row of a matrix may be off."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,10 @@ class Record:
         return [Record(f"{self.where}: {name}[{i}]", entry) for i, entry in enumerate(entries)]
 
     def matrix(self, name: str) -> Float[Tensor, "3 4"]:
-        """The upper three rows of a 4 x 4 (or 3 x 4) matrix of finite numbers, float64."""
+        """The upper three rows of a 4 x 4 (or 3 x 4) matrix of finite numbers, float64.
+
+        The fourth must be 0, 0, 0, 1: others are those of a transposed matrix, or of no pose.
+        """
         rows = self.values.get(name)
         if (
             not isinstance(rows, list)
@@ -96,6 +101,12 @@ class Record:
             raise self.wrong(name, "a 4 x 4 matrix as a list of rows")
         if not all(_is_number(value) for row in rows for value in row):
             raise self.wrong(name, "a matrix of finite numbers")
+        for last in rows[3:]:
+            if any(
+                abs(value - due) > ROUNDING for value, due in zip(last, (0, 0, 0, 1), strict=True)
+            ):
+                expected = "a matrix by rows, the last one 0, 0, 0, 1"
+                raise SceneError(f"{self.wrong(name, expected)}; its last row is {_short(last)}")
         return torch.tensor(rows[:3], dtype=torch.float64)
 
 

@@ -56,6 +56,16 @@ def stem(name: str) -> str:
     return posixpath.splitext(slashes(name))[0]
 
 
+def basename(name: str) -> str:
+    """The last part of a path: `left/0001.jpg` -> `0001.jpg`."""
+    return posixpath.basename(slashes(name))
+
+
+def base_stem(name: str) -> str:
+    """The last part of a path, without its ending: `left/0001.jpg` -> `0001`."""
+    return posixpath.basename(stem(name))
+
+
 def natural_key(name: str) -> tuple[list[str | tuple[int, str]], str]:
     """Sorts `frame2` before `frame10`; names that differ only in case, by themselves."""
     parts = re.split(r"([0-9]+)", name.lower())

@@ -88,9 +88,10 @@ class Folder:
         # Windows rules everywhere: they know drives and both kinds of slash.
         path = PureWindowsPath(name)
         plain = posixpath.normpath(path.as_posix())
-        if path.anchor and (within := self._within(plain)):
-            return within
         leads_out = bool(path.anchor) or plain.split("/")[0] == ".."
+        absolute = plain if path.anchor else posixpath.normpath(self.path.absolute() / plain)
+        if leads_out and (within := self._within(absolute)):
+            return within
         if plain == "." or (leads_out and not self.outside):
             raise SceneError(
                 f"{where} must be a path inside the scene folder {self.path}, got {name!r:.80} "
