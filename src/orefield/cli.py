@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from orefield._version import __version__
-from orefield.errors import OrefieldError
+from orefield.errors import OrefieldError, one_line
+from orefield.system.console import any_encoding
 
 COMMANDS = {
     "prepare": "find the camera poses of photographs or a video",
@@ -41,6 +42,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     os.environ.setdefault("GOMP_SPINCOUNT", SPIN)
     words = list(sys.argv[1:] if argv is None else argv)
+    with any_encoding():
+        try:
+            code = _answer(words)
+            sys.stdout.flush()
+            return code
+        except BrokenPipeError:  # whoever read our output has seen enough, as `head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            return 1
+        except KeyboardInterrupt:
+            return _complain("stopped", 130)
+        except MemoryError as error:
+            return _complain(f"out of memory: {error}", 1)
+        except (OrefieldError, OSError) as error:
+            return _complain(str(error), 1)
+
+
+def _answer(words: list[str]) -> int:
+    """The exit code of a command, or of what stands in its place."""
     if not words or words[0] in ("-h", "--help"):
         print(_overview())
         return 0 if words else 2
@@ -52,19 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         close = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"commands: {', '.join(COMMANDS)}"
         return _complain(f"unknown command {name!r}; {hint}", 2)
-    try:
-        with warnings.catch_warnings():
-            warnings.showwarning = _show_warning  # type: ignore[assignment]
-            code = _run(name, flags)
-            sys.stdout.flush()
-            return code
-    except BrokenPipeError:  # whoever read our output has seen enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 1
-    except KeyboardInterrupt:
-        return _complain("stopped", 130)
-    except (OrefieldError, OSError) as error:
-        return _complain(" ".join(str(error).split()), 1)
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning  # type: ignore[assignment]
+        return _run(name, flags)
 
 
 def _run(name: str, flags: list[str]) -> int:
@@ -95,11 +104,11 @@ def _parse(kind: type, name: str, flags: list[str]) -> object:
 
 def _show_warning(message: Warning | str, *_: object) -> None:
     """One line, without the place in our code that the reader cannot help."""
-    print(f"orefield: warning: {message}", file=sys.stderr)
+    print(f"orefield: warning: {one_line(str(message))}", file=sys.stderr)
 
 
 def _complain(line: str, code: int) -> int:
-    print(f"orefield: {line}", file=sys.stderr)
+    print(f"orefield: {one_line(line)}", file=sys.stderr)
     return code
 
 

@@ -57,7 +57,7 @@ def test_train_help_shows_every_setting_with_its_default(capsys) -> None:
         (["train", "shapes", "--mining.threshold", "-1"], 1, "mining.threshold must be at least 0"),
         (["eval", "no/such/run"], 1, "no/such/run: no such run folder"),
         (["render", "no/such/run"], 1, "no/such/run: no such run folder"),
-        (["render", "run", "--frames", "0"], 1, "frames must be at least 1, got 0"),
+        (["render", "run", "--frames", "0"], 1, "frames must be from 1 to 100000, got 0"),
         (["resume", "no/such/run"], 1, "no/such/run: no such run folder"),
         (["scenes", "--write", "lamp"], 1, "lamp: no embedded scene"),
     ],

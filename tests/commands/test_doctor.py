@@ -1,11 +1,13 @@
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from orefield.cli import main
 from orefield.commands import doctor
-from orefield.system import devices
+from orefield.fields import precision
+from orefield.system import devices, kernel_cache
 
 
 def test_every_need_is_named_with_its_version() -> None:
@@ -78,3 +80,29 @@ def test_apples_gpu_is_a_best_effort(monkeypatch) -> None:
     assert findings["mps"].value == "mps, matrix products in fp32"
     assert findings["mps kernels"].value.endswith("run: slow, and a best effort")
     assert findings["mps kernels"].remedy is None
+
+
+def finding(name: str) -> doctor.Finding:
+    return next(found for found in doctor.examine() if found.name == name)
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_bf16_products_are_compared_with_those_in_fp32(right: bool, monkeypatch) -> None:
+    monkeypatch.setattr("orefield.fields.native_bf16", lambda: True)
+    monkeypatch.setenv("OMP_THREAD_LIMIT", "1")
+    monkeypatch.setattr(precision, "products_are_right", lambda layers, threads: right)
+    found = finding("matrix products")
+    assert found.value.startswith("bf16, because" if right else "fp32, because")
+    assert ("differ from those in fp32 (unset OMP_THREAD_LIMIT)" in found.value) != right
+    assert (found.remedy is None) == right
+    assert right or not found.needed
+
+
+def test_a_kernel_cache_that_does_not_last_is_no_fault_and_has_a_remedy(monkeypatch) -> None:
+    folder = Path("/tmp", f"{kernel_cache._TEMPORARY}1000", "cpu")
+    for place, words in ((folder, f"{folder} (temporary)"), (None, "every run compiles")):
+        monkeypatch.setattr(kernel_cache, "cache_folder", lambda sources, place=place: place)
+        found = finding("kernel cache")
+        assert words in found.value
+        assert found.remedy == "set NUMBA_CACHE_DIR to a writable folder"
+        assert not found.needed

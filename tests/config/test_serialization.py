@@ -70,7 +70,7 @@ def test_settings_survive_json(config: RunConfig) -> None:
         ("device=1", "device must be a text, got 1"),
         ("optim.lr=fast", "optim.lr must be a number, got 'fast'"),
         ("optim.lr=null", "optim.lr must be a number, got None"),
-        ("optim.lr=-1", "optim.lr must be positive, got -1.0"),
+        ("optim.lr=-1", "optim.lr must be positive, at most 10, got -1.0"),
         ("seconds=Infinity", "seconds must be positive and finite, got inf"),
         ("seconds=NaN", "seconds must be positive and finite, got nan"),
         ("field.init_density=thin", "field.init_density must be a number, got 'thin'"),

@@ -1,15 +1,19 @@
 """Laws of rendering, on a ball in closed form."""
 
+import math
+
 import pytest
 import torch
 
 from closed_forms import Ball
 from orefield.cameras import Camera, view_rays
 from orefield.config import SamplerConfig
+from orefield.errors import OrefieldError
 from orefield.ops.volume_rendering import volume_rendering
 from orefield.rendering import render
 from orefield.rendering.render import render_rays, render_view
 from orefield.samplers import OccupancySampler
+from orefield.types import Rays
 from strategies import seeded
 
 CAMERA = Camera(40, 30, 50.0, 50.0, 20.0, 15.0)
@@ -129,3 +133,23 @@ def test_a_view_has_the_cameras_shape_and_range():
     assert view.opacity.shape == view.depth.shape == (30, 40)
     assert view.color.min() >= 0
     assert view.color.max() <= 1
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("at", [(0, 0), (2, 3)], ids=["rotation", "place"])
+def test_a_pose_that_is_not_finite_is_refused(value, at):
+    pose = POSE.clone()
+    pose[at] = value
+    with pytest.raises(
+        OrefieldError, match=r"pose must be finite numbers \[3, 4\], got .*(nan|inf)"
+    ):
+        render_view(Ball(), EVERYWHERE, CAMERA, pose)
+
+
+@pytest.mark.parametrize("name", ["origins", "directions"])
+def test_rays_that_are_not_finite_are_refused(name):
+    seen = view_rays(CAMERA, POSE)
+    rays = Rays(seen.origins.clone(), seen.directions.clone())
+    getattr(rays, name)[7, 1] = math.nan
+    with pytest.raises(OrefieldError, match=rf"{name} of rays must be finite, .* for ray 7"):
+        render_rays(Ball(), EVERYWHERE, rays)

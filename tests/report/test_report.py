@@ -93,9 +93,38 @@ def test_history_survives_json_and_names_what_does_not_fit() -> None:
     assert {"evaluated_per_step", "losses"} <= set(written["points"][0])
     again = history_from_dict(written, "metrics.json")
     assert (again.points, again.evaluations) == (history.points, history.evaluations)
-    for wrong in ({"points": [{"step": 1}], "evaluations": []}, {"points": []}):
-        with pytest.raises(RunError, match=r"metrics\.json: 'training' does not fit"):
+    for wrong, message in (
+        ({"points": [{"step": 1}], "evaluations": []}, "'points', number 0: expected step, sec"),
+        ({"points": [], "evaluations": [[]]}, "'evaluations', number 0: expected step, seconds"),
+        ({"points": []}, "'evaluations' is missing or no list"),
+        ({"points": {}, "evaluations": []}, "'points' is missing or no list"),
+    ):
+        with pytest.raises(RunError, match=rf"metrics\.json: {message}"):
             history_from_dict(wrong, "metrics.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("step", value) for value in (-1, 1.0, True, "1", None, 10**400)),
+        *(("seconds", value) for value in (float("nan"), float("inf"), "1", [], 10**400)),
+        *(("losses", value) for value in (None, [], {"color": "low"}, {"color": float("nan")})),
+        ("train_psnr", "high"),
+    ],
+)
+def test_a_history_with_a_value_of_another_kind_is_refused(name: str, value: object) -> None:
+    history = History()
+    history.add(FakeStep(1, 0.1), 1.0)
+    written = history.to_dict()
+    written["points"][0][name] = value
+    with pytest.raises(RunError, match=f"'points', number 0: '{name}' is "):
+        history_from_dict(written, "metrics.json")
+
+
+def test_a_term_of_the_loss_that_overflowed_is_left_out() -> None:
+    history = History()
+    history.add(FakeStep(1, 0.1, {"color": 0.1, "depth": float("inf")}), 1.0)
+    assert list(history.to_dict()["points"][0]["losses"]) == ["color"]
 
 
 def test_pixels_are_rounded_and_clipped() -> None:

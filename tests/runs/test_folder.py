@@ -6,25 +6,22 @@ import resource
 from pathlib import Path
 
 import pytest
+import safetensors
+import safetensors.torch
 import torch
 
 from orefield.config import FieldConfig, RunConfig
 from orefield.errors import RunError
 from orefield.rendering.render import render_view
-from orefield.runs.folder import (
-    RunHeader,
-    create_run,
-    header_of,
-    load_run,
-    load_trainer,
-    read_config,
-    save_run,
-)
+from orefield.runs.folder import create_run, load_run, load_trainer, save_run
+from orefield.runs.header import RunHeader, header_of, read_config
+from orefield.runs.scene_digest import SceneDigest
 from orefield.scenes import Scene
 from orefield.training.trainer import Trainer
 
 WORLD = ((2.0, 0.0, 0.0, -1.0), (0.0, 2.0, 0.0, -1.0), (0.0, 0.0, 2.0, -1.0), (0.0, 0.0, 0.0, 1.0))
-HEADER = RunHeader("/some/scene", 0.25, 4, WORLD, RunConfig(seed=7))
+VIEWS = SceneDigest(6, 2, 11, 22, tuple(i / 8 for i in range(24)))
+HEADER = RunHeader("/some/scene", 0.25, 4, WORLD, RunConfig(seed=7), VIEWS, "7" * 32)
 
 
 @pytest.fixture
@@ -110,7 +107,7 @@ def test_a_run_of_an_older_version_names_the_version_that_reads_it(trained, vers
     edit(folder / "config.json", format=version)
     with pytest.raises(RunError) as refused:
         load_run(folder)
-    line = f"'format' is {version}, this version reads 3; orefield 0.1.0 reads it"
+    line = f"'format' is {version}, this version reads 4; orefield 0.1.0 reads it"
     assert str(refused.value) == f"{folder / 'config.json'}: {line}"
 
 
@@ -121,7 +118,7 @@ def edit(path: Path, **changes: object) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 99}, "'format' is 99, this version reads 3; a newer orefield reads it"),
+        ({"format": 99}, "'format' is 99, this version reads 4; a newer orefield reads it"),
         ({"format": None}, "'format' is missing"),
         ({"scene": 3}, "'scene' is missing or of the wrong kind"),
         ({"near": "close"}, "'near' is missing or of the wrong kind"),
@@ -129,6 +126,20 @@ def edit(path: Path, **changes: object) -> None:
         ({"background_extent": 1.5}, "'background_extent' is missing or of the wrong kind"),
         ({"config": {"mining": {"rule": "luck"}}}, r"mining\.rule must be one of plain"),
         ({"config": {"color": 1}}, "unknown setting color"),
+        ({"config": {"optim": {"lr": 10**400}}}, r"optim\.lr must be a number below 1e308"),
+        ({"format": True}, "'format' is missing or of the wrong kind"),
+        ({"scene": "a\0b"}, "'scene' is missing or of the wrong kind"),
+        ({"near": 10**400}, "'near' is missing or of the wrong kind; expected a number from 0"),
+        ({"near": -0.1}, "'near' is missing or of the wrong kind"),
+        ({"near": True}, "'near' is missing or of the wrong kind"),
+        ({"near": float("nan")}, "not readable as JSON: NaN is no number in JSON"),
+        ({"background_extent": 3}, "'background_extent' .* expected a power of two up to 128"),
+        ({"background_extent": True}, "'background_extent' is missing or of the wrong kind"),
+        ({"to_world": [[1.0] * 4] * 3}, "'to_world' .* expected 4 rows of 4 finite numbers"),
+        ({"to_world": [[1.0] * 3 + [10**400]] * 4}, "'to_world' is missing or of the wrong kind"),
+        ({"to_world": [{}] * 4}, "'to_world' is missing or of the wrong kind"),
+        ({"run": "../x"}, "'run' is missing or of the wrong kind"),
+        ({"views": {}}, "'views' is missing or of the wrong kind"),
     ],
     ids=str,
 )
@@ -140,7 +151,7 @@ def test_bad_headers_name_the_file_and_the_field(tmp_path: Path, changes, messag
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [('{"format": 3,', "not readable as JSON"), ("[1]", "expected a JSON obj")]
+    ("text", "message"), [('{"format": 4,', "not readable as JSON"), ("[1]", "expected a JSON obj")]
 )
 def test_malformed_json_is_named(tmp_path: Path, text: str, message: str) -> None:
     create_run(tmp_path / "run", HEADER)
@@ -170,4 +181,47 @@ def test_state_of_other_settings_is_refused(
     header = header_of(tiny_scene, dataclasses.replace(tiny_config, field=FieldConfig(kind="nerf")))
     edit(folder / "config.json", config=dataclasses.asdict(header.config))
     with pytest.raises(RunError, match=r"field\.safetensors: tensor .* is missing"):
+        load_run(folder)
+
+
+def test_equal_runs_have_one_name_and_others_another(
+    tiny_scene: Scene, tiny_config: RunConfig
+) -> None:
+    run = header_of(tiny_scene, tiny_config).run
+    for how in ({"threads": 1}, {"device": "cpu"}, {"save_every": 1.0}, {"eval_every": 1.0}):
+        assert header_of(tiny_scene, dataclasses.replace(tiny_config, **how)).run == run
+    for what in ({"seed": 1}, {"steps": 13}, {"field": FieldConfig(levels=5)}):
+        assert header_of(tiny_scene, dataclasses.replace(tiny_config, **what)).run != run
+    fewer = dataclasses.replace(tiny_scene, train=tiny_scene.train[1:])
+    assert header_of(fewer, tiny_config).run != run
+
+
+@pytest.mark.parametrize("name", ["rays", "samples", "step", "device", "hints"])
+@pytest.mark.parametrize("value", [-1, 2**60, 10**400, "x", None, 1.5, [0, 10**9]], ids=str)
+def test_facts_that_no_training_gives_are_refused(
+    name: str, value: object, trained, tiny_scene: Scene, tiny_config: RunConfig
+) -> None:
+    """Some of them say how large buffers are."""
+    folder, _ = trained
+    path = folder / "state.safetensors"
+    with safetensors.safe_open(path, "pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        entry = json.loads(file.metadata()["orefield"])
+    facts = entry["facts"]
+    (facts["training_step"] if name == "hints" else facts)[name] = value
+    safetensors.torch.save_file(tensors, path, {"orefield": json.dumps(entry)})
+    with pytest.raises(RunError, match=rf"state\.safetensors: '(training_step/)?{name}' is "):
+        load_trainer(folder, Trainer(tiny_scene, tiny_config))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_tensors_that_are_not_finite_are_named(trained, value: float) -> None:
+    folder, _ = trained
+    path = folder / "field.safetensors"
+    with safetensors.safe_open(path, "pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        facts = file.metadata()
+    tensors["sampler/densities"][0, 1, 2, 3] = value
+    safetensors.torch.save_file(tensors, path, facts)
+    with pytest.raises(RunError, match=r"tensor 'sampler/densities' holds numbers that are not f"):
         load_run(folder)

@@ -1,14 +1,19 @@
-"""Laws of a run on the command line: one line says what the steps say, and Ctrl-C is heard."""
+"""Laws of a run on the command line: one line says what the steps say."""
 
+import errno
 import io
-import signal
+import os
+import sys
+from collections.abc import Iterator
 
 import pytest
 from rich.console import Console
 
 from orefield.config import RunConfig
-from orefield.runs.progress import LiveLine, interruptible
-from orefield.training.trainer import StepStats
+from orefield.runs import loop, progress
+from orefield.runs.loop import TrainingRun, resume_run
+from orefield.runs.progress import LiveLine, train_to_end
+from orefield.training.trainer import StepStats, Trainer, fit
 
 
 def line_of(config: RunConfig, terminal: bool, steps: list[StepStats]) -> str:
@@ -36,18 +41,61 @@ def test_no_steps_no_line(tiny_config: RunConfig) -> None:
     assert line_of(tiny_config, False, []) == ""
 
 
-def test_the_first_interrupt_is_noted_and_the_second_is_one(ctrl_c: None) -> None:
-    with interruptible() as interrupted:
-        assert not interrupted.is_set()
-        signal.raise_signal(signal.SIGINT)
-        assert interrupted.is_set()
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+class Gone(io.StringIO):
+    """An output that cannot be written while `lost`."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number, self.lost = number, False
+
+    def write(self, text: str) -> int:
+        if self.lost:
+            raise OSError(self.number, os.strerror(self.number))
+        return super().write(text)
 
 
-def test_the_handler_before_is_the_handler_after(ctrl_c: None) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with interruptible():
-        pass
-    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+def while_training(out: Gone, first: int, last: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The output is lost in the steps from `first` to before `last`."""
+
+    def losing(trainer: Trainer) -> Iterator[StepStats]:
+        for stats in fit(trainer):
+            out.lost = first <= stats.step < last
+            yield stats
+
+    monkeypatch.setattr(progress, "_PRINT", 0.0)
+    monkeypatch.setattr(loop, "fit", losing)
+    monkeypatch.setattr(sys, "stdout", out)
+
+
+@pytest.mark.parametrize("number", [errno.EPIPE, errno.EIO], ids=["pipe", "terminal"])
+def test_an_output_that_is_gone_stops_the_run_and_the_other_is_told(
+    number: int, run: TrainingRun, monkeypatch, capsys
+) -> None:
+    with monkeypatch.context() as patch:
+        while_training(Gone(number), 5, 13, patch)
+        assert train_to_end(run) == 1
+    told = capsys.readouterr().err.splitlines()
+    assert told[-2:] == [
+        "stopped after 5 steps and saved; nothing was evaluated",
+        f"go on with: orefield resume {run.folder}",
+    ]
+    assert resume_run(run.folder, run.scene).trainer.step == 5
+
+
+def test_where_nobody_is_left_to_be_told_the_run_is_saved_all_the_same(
+    run: TrainingRun, monkeypatch
+) -> None:
+    """A terminal was closed: first its signal arrives, then nothing can be written."""
+    with monkeypatch.context() as patch:
+        out = Gone(errno.EIO)
+        while_training(out, 5, 13, patch)
+        patch.setattr(sys, "stderr", out)
+        assert train_to_end(run) == 1
+    assert resume_run(run.folder, run.scene).trainer.step == 5
+
+
+def test_a_full_disk_under_the_output_does_not_stop_the_run(run: TrainingRun, monkeypatch) -> None:
+    with monkeypatch.context() as patch:
+        while_training(Gone(errno.ENOSPC), 3, 9, patch)
+        assert train_to_end(run) == 0
+    assert run.trainer.step == 12

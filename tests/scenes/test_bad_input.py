@@ -233,7 +233,11 @@ def test_sizes_that_differ_without_intrinsics_of_their_own(blender, transforms, 
 
 def test_nothing_to_train_on(transforms, edit):
     edit(transforms / "transforms.json", lambda v: v.update(frames=v["frames"][:1]))
-    assert "no training views" in refusal(transforms)
+    message = refusal(transforms)
+    assert message.endswith("no training views; split: every 3rd image; test views: 1")
+    edit(transforms / "transforms.json", lambda v: v.update(train_filenames=[]))
+    message = refusal(transforms)
+    assert message.endswith("split: named in the file, no test views; test views: 0")
 
 
 def test_a_downscale_that_leaves_no_pixel(blender):

@@ -282,3 +282,15 @@ def test_a_camera_far_off_all_others_is_named():
     with pytest.warns(SceneWarning, match=r"stray\.jpg: its camera is .* times as far"):
         find_box(frames, opaque=True)
     find_box(frames, opaque=True, given=(0.0, 0.0, 0.0, 4.0))  # without a warning
+
+
+@pytest.mark.parametrize("others", [3, 6, 9])
+def test_a_camera_far_off_a_few_others_is_named(others):
+    stray = replace(looking((0.0, 5000.0, 0.0), (0, -1, 0)), image=Path("stray.jpg"))
+    with pytest.warns(SceneWarning, match=r"stray\.jpg: its camera is .* times as far"):
+        find_box([*ring((0.0, 0.0, 0.0), 4.0)[:others], stray], opaque=True)
+
+
+def test_of_two_cameras_none_is_far_off():
+    pair = [looking((0.0, 0.01, 0.0), (0, 0, 1)), looking((1.0, 0.0, 0.0), (0, 0, 1))]
+    find_box(pair, opaque=True)  # without a warning

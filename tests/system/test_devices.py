@@ -16,7 +16,8 @@ from orefield.evaluation.protocol import protocol
 from orefield.fields import native_bf16
 from orefield.ops.backend import using
 from orefield.rendering.render import render_view
-from orefield.runs.folder import create_run, header_of, load_run, load_trainer, save_run
+from orefield.runs.folder import create_run, load_run, load_trainer, save_run
+from orefield.runs.header import header_of
 from orefield.scenes import Scene
 from orefield.system import devices
 from orefield.system.devices import resolve_device, use_device

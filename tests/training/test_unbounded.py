@@ -9,7 +9,8 @@ import torch
 
 from orefield.config import Rule, RunConfig, changed
 from orefield.rendering.render import render_view
-from orefield.runs.folder import create_run, header_of, load_run, load_trainer, save_run
+from orefield.runs.folder import create_run, load_run, load_trainer, save_run
+from orefield.runs.header import header_of
 from orefield.scenes import Scene, View
 from orefield.training.trainer import Trainer
 

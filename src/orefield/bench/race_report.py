@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from orefield.report.plots import new_figure, save_figure, style_axes
+from orefield.report.plots import new_figure, plain, save_figure, style_axes
 
 Facts = dict[str, Any]
 
@@ -131,5 +131,5 @@ def plot_race(path: Path, arms: Sequence[Facts], title: str) -> None:
             axes.plot(x, y, "o-", color=color, markersize=3, linewidth=1.3, alpha=0.85, label=name)
         style_axes(axes, label, "test PSNR (dB)" if key == "seconds" else "")
     panels[0].legend(frameon=False, loc="lower right")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    figure.suptitle(plain(title), x=0.01, ha="left", fontsize=11)
     save_figure(figure, path)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from orefield.config import ConfigError, RunConfig, resolve_preset, to_dict
+from orefield.system.console import say
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,14 @@ def run(args: Args) -> int:
     from orefield.system.threads import use_threads
 
     use_threads(args.config.threads)
+    if args.out:  # fail now, not at the end
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.open("a").close()
     result = _ops(args) if args.what == "ops" else _run(args)
     line = json.dumps(result)
     if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(line + "\n", encoding="utf-8")
-    print(line)
+    say(line)
     return int(not all(row["agrees"] for row in result.get("ops", [])))
 
 
@@ -57,29 +60,30 @@ def _ops(args: Args) -> dict[str, Any]:
     device = resolve_device(config.device)
     use_device(device, config.deterministic)
     about, rows = header(config, device), []
-    print(f"{about['device']}, {about['why']}", flush=True)
-    print(f"a copy moves {about['copy_gigabytes_per_second']:.1f} GB/s", flush=True)
-    print(f"{'op':<20}{'ms':>9}{'GB/s':>9}{'of copy':>9}{'definition':>12}  agrees within")
+    say(f"{about['device']}, {about['why']}")
+    say(f"a copy moves {about['copy_gigabytes_per_second']:.1f} GB/s")
+    say(f"{'op':<20}{'ms':>9}{'GB/s':>9}{'of copy':>9}{'definition':>12}  agrees within")
     for row in bench_ops(config, device, TimeBudget(args.op_seconds)):
         rows.append(row)
-        print(
+        say(
             f"{row['op']:<20}{row['ms']:9.3f}{row['gigabytes_per_second']:9.1f}"
             f"{100 * row['share_of_copy']:8.0f}%{row['times_faster']:11.1f}x  "
             f"{row['error']:.1e} {'' if row['agrees'] else 'DISAGREES'}",
-            flush=True,
         )
     return {**about, "ops": rows, "config": to_dict(config)}
 
 
 def _run(args: Args) -> dict[str, Any]:
     from orefield.bench.run import bench_run
+    from orefield.evaluation.views import refuse_small_views
     from orefield.scenes import describe, open_scene
 
     scene = open_scene(args.scene, args.config.scene)
-    print(describe(scene))
-    print(resolve_preset(args.config, scene.unbounded, scene.opaque)[1])
+    refuse_small_views(scene, args.config.calibration.exposure)
+    say(describe(scene))
+    say(resolve_preset(args.config, scene.unbounded, scene.opaque)[1])
     result = bench_run(scene, args.config, args.psnr)
     for goal, seconds in result["seconds_to_psnr"].items():
-        print(f"{goal} dB after " + ("–" if seconds is None else f"{seconds:.1f} s"))
-    print(f"test: {result['test']['psnr']:.2f} dB after {result['seconds']:.1f} s of training")
+        say(f"{goal} dB after " + ("–" if seconds is None else f"{seconds:.1f} s"))
+    say(f"test: {result['test']['psnr']:.2f} dB after {result['seconds']:.1f} s of training")
     return result

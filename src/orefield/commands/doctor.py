@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 from orefield._version import __version__
@@ -89,7 +88,6 @@ def _python() -> Finding:
 def _device() -> Iterator[Finding]:
     import torch
 
-    from orefield.fields import native_bf16
     from orefield.system.devices import devices_there, resolve_device
 
     there = devices_there()
@@ -98,11 +96,26 @@ def _device() -> Iterator[Finding]:
     for name in there[1:]:
         yield from _gpu(torch.device(name))
     yield Finding("torch threads", f"{torch.get_num_threads()} of {os.cpu_count()} cores")
-    if native_bf16():
-        why = ", ".join(sorted(f for f in processor_flags() if "bf16" in f)) or "native bfloat16"
-        yield Finding("matrix products", f"bf16, because the processor has {why}")
-    else:
-        yield Finding("matrix products", "fp32, because the processor has no bf16 instructions")
+    yield _products()
+
+
+def _products() -> Finding:
+    """In what precision the processor multiplies matrices, and whether bf16 products are right."""
+    import torch
+
+    from orefield.config import FieldConfig
+    from orefield.fields import native_bf16, ngp_layers
+    from orefield.fields.precision import products_are_right, why_wrong
+
+    if not native_bf16():
+        return Finding("matrix products", "fp32, because the processor has no bf16 instructions")
+    config = FieldConfig()
+    layers = tuple(ngp_layers(2 * config.levels, config.width))
+    if not products_are_right(layers, torch.get_num_threads()):
+        remedy = "unset OMP_DYNAMIC and OMP_THREAD_LIMIT; in fp32 training takes longer"
+        return Finding("matrix products", f"fp32, because {why_wrong()}", remedy, needed=False)
+    why = ", ".join(sorted(f for f in processor_flags() if "bf16" in f)) or "native bfloat16"
+    return Finding("matrix products", f"bf16, because the processor has {why}; found right")
 
 
 def _gpu(device: "torch.device") -> Iterator[Finding]:
@@ -150,14 +163,17 @@ def _kernels() -> Iterator[Finding]:
     tiny.density(torch.rand(3, 4))  # Numba knows its threading layer once a kernel has run
     layer = f"{numba.threading_layer()}, {numba.get_num_threads()} threads"
     yield Finding("numba threads", layer)
-    yield _cache(hash_grid)
+    yield _cache(Path(hash_grid.__file__).parent)
 
 
-def _cache(module: ModuleType) -> Finding:
-    """Where compiled kernels are cached."""
-    paths = (f.stats.cache_path for f in vars(module).values() if hasattr(f, "stats"))
-    folder = next(Path(path) for path in paths if path)
-    writable = os.access(folder if folder.exists() else folder.parent, os.W_OK)
-    remedy = None if writable else "set NUMBA_CACHE_DIR to a writable folder"
-    value = f"{folder}{'' if writable else ' (not writable: kernels are compiled in every run)'}"
-    return Finding("kernel cache", value, remedy, needed=False)
+def _cache(sources: Path) -> Finding:
+    """Where compiled kernels are kept for the next process."""
+    from orefield.system.kernel_cache import REMEDY, cache_folder, is_temporary
+
+    folder = cache_folder(sources)
+    if folder is None:
+        value = "no folder can be written: every run compiles its kernels"
+    else:
+        value = f"{folder}{' (temporary)' if is_temporary(folder) else ''}"
+    lasting = folder is not None and not is_temporary(folder)
+    return Finding("kernel cache", value, None if lasting else REMEDY, needed=False)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import tyro
 
+from orefield.system.console import say
+
 
 @dataclass(frozen=True)
 class Args:
@@ -16,33 +18,42 @@ class Args:
     """The run's folder."""
     device: str = "auto"
     """Where to render: auto, cpu, cuda, cuda:1, mps; need not be where the run was trained."""
+    scene: Annotated[str, tyro.conf.arg(metavar="SCENE")] = ""
+    """Where the scene lies now, if it was moved."""
+    allow_outside: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Also read images and masks outside of the scene's folder, as `--scene.allow-outside` did in
+    training."""
 
 
 def run(args: Args) -> int:
     """Load, render, score, write."""
     from orefield.errors import RunError
     from orefield.evaluation.protocol import protocol
+    from orefield.evaluation.views import refuse_small_views
     from orefield.runs.evaluate import evaluate_run
-    from orefield.runs.folder import load_run
-    from orefield.scenes import describe, open_scene
+    from orefield.runs.folder import load_run, lock_run
+    from orefield.runs.reopen import reopen_scene
+    from orefield.scenes import describe
     from orefield.system.files import read_json, write_json
     from orefield.system.threads import use_threads
 
-    loaded = load_run(args.run, args.device)
-    config = loaded.header.config
-    use_threads(config.threads)
-    scene = open_scene(loaded.header.source, config.scene)
-    print(describe(scene))
-    renders = args.run / "renders"
-    test = evaluate_run(loaded.field, loaded.sampler, scene, config, renders, progress=True)
     path = args.run / "metrics.json"
-    training = read_json(path, RunError).get("training") if path.exists() else None
-    scored = dataclasses.replace(config, device=args.device)
-    facts = {"protocol": protocol(scene, scored), "training": training}
-    write_json(path, {**facts, "test": test})
+    with lock_run(args.run)[0]:  # a run in training would change under the evaluation
+        loaded = load_run(args.run, args.device)
+        config = loaded.header.config
+        use_threads(config.threads)
+        training = read_json(path, RunError, strict=True).get("training") if path.exists() else None
+        scene = reopen_scene(loaded.header, args.scene, args.allow_outside)
+        refuse_small_views(scene, config.calibration.exposure)
+        say(describe(scene))
+        parts = loaded.field, loaded.sampler, scene, config
+        test = evaluate_run(*parts, args.run / "renders", progress=True)
+        scored = dataclasses.replace(config, device=args.device)
+        facts = {"protocol": protocol(scene, scored), "training": training}
+        write_json(path, {**facts, "test": test})
     if test is None:
-        print("the scene has no test views: nothing to evaluate")
+        say("the scene has no test views: nothing to evaluate")
     else:
-        print(f"test: {test['psnr']:.2f} dB PSNR, {test['ssim']:.4f} SSIM")
-    print(f"see {args.run}/renders and {path}")
+        say(f"test: {test['psnr']:.2f} dB PSNR, {test['ssim']:.4f} SSIM")
+    say(f"see {args.run}/renders and {path}")
     return 0

@@ -1,5 +1,6 @@
 """`orefield prepare`: from photographs or a video to a scene with camera poses."""
 
+import shlex
 import warnings
 from collections.abc import Generator
 from contextlib import closing
@@ -14,6 +15,7 @@ import tyro
 from orefield.errors import ConfigError, SceneError
 from orefield.sfm.options import PoseOptions
 from orefield.sfm.progress import Progress
+from orefield.system.console import say
 
 if TYPE_CHECKING:
     import pycolmap
@@ -34,7 +36,7 @@ class Args:
     """Find the camera poses of photographs or a video, on the CPU, and write a scene to train."""
 
     source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PHOTOS_OR_VIDEO")]
-    """A folder of JPEG, PNG or WebP photographs, or a video file."""
+    """A folder of photographs (JPEG, PNG, WebP, TIFF or BMP), or a video file."""
     out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
     """New or empty folder for the scene."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -117,12 +119,12 @@ def _pictures(args: Args, threads: int) -> "Generator[Progress, None, list[Impor
     if args.source.is_dir():
         paths = list_photographs(args.source)
         claim(args.out, args.source, args.overwrite)
-        print(f"{args.source}: {len(paths)} photographs", flush=True)
+        say(f"{args.source}: {len(paths)} photographs")
         return (yield from import_photographs(paths, images, args.max_size, threads))
     total = count_frames(args.source)
     claim(args.out, args.source, args.overwrite)
     taken = min(args.frames, total)
-    print(f"{args.source}: {total} frames, of which the {taken} sharpest are taken", flush=True)
+    say(f"{args.source}: {total} frames, of which the {taken} sharpest are taken")
     return (yield from import_video(args.source, images, total, taken, args.max_size))
 
 
@@ -187,19 +189,19 @@ def _report(
         "seconds": seconds,
     }
     write_record(args.out, facts)
-    print(
+    say(
         f"placed {len(views)} of {len(pictures)} photographs by {model.num_points3D()} points, "
         f"reprojection error {error:.2f} pixels, {seconds:.0f} s"
     )
     if left:
         more = f" and {len(left) - _LISTED} more" if len(left) > _LISTED else ""
-        print(f"not placed: {', '.join(left[:_LISTED])}{more}")
+        say(f"not placed: {', '.join(left[:_LISTED])}{more}")
     if len(views) < ENOUGH * len(pictures):
         from orefield.scenes.scene import SceneWarning
 
         warnings.warn(advice(args, len(views), len(pictures)), SceneWarning, stacklevel=2)
-    print(f"wrote {args.out}: images, sparse/0, transforms.json")
-    print(f"train with: orefield train {args.out}")
+    say(f"wrote {args.out}: images, sparse/0, transforms.json")
+    say(f"train with: orefield train {shlex.quote(str(args.out))}")
 
 
 def advice(args: Args, placed: int, number: int) -> str:

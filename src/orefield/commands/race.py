@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from orefield.config import ConfigError, RunConfig, resolve_preset, to_dict
+from orefield.system.console import say
 
 if TYPE_CHECKING:
     from orefield.bench.race import Arm, RacePoint
@@ -49,6 +50,7 @@ def run(args: Args) -> int:
     from orefield.bench.race import PROBE, arm_config, race
     from orefield.bench.race_report import markdown, plot_race, stage_table, summarize
     from orefield.evaluation.protocol import protocol
+    from orefield.evaluation.views import refuse_small_views
     from orefield.report.mining_maps import write_mining_maps
     from orefield.runs.schedule import COMPARE_AT
     from orefield.scenes import describe, open_scene
@@ -60,11 +62,12 @@ def run(args: Args) -> int:
     use_threads(config.threads)
     args.out.mkdir(parents=True, exist_ok=True)  # fail now, not at the end
     scene = open_scene(args.scene, config.scene)
-    print(describe(scene))
+    refuse_small_views(scene, config.calibration.exposure)
+    say(describe(scene))
     configs = [arm_config(config, name, config.seed) for name in args.arms]
-    print(resolve_preset(config, scene.unbounded, scene.opaque)[1])
+    say(resolve_preset(config, scene.unbounded, scene.opaque)[1])
     warming = sum(warm_up(scene, own) for own in configs)
-    print(f"kernels ready after {warming:.1f} s", flush=True)
+    say(f"kernels ready after {warming:.1f} s")
     about = {
         **protocol(scene, config),
         "clock": "each arm's own training seconds, without evaluation and compilation",
@@ -94,15 +97,14 @@ def run(args: Args) -> int:
         (args.out / "table.md").write_text(tables, encoding="utf-8")
         title = f"{scene.name}: {config.seconds:g} s of training for each arm and seed"
         plot_race(args.out / "race.png", arms, title)
-    print(tables)
-    print(f"see {args.out}/race.png, table.md and race.json")
+    say(tables)
+    say(f"see {args.out}/race.png, table.md and race.json")
     return 0
 
 
 def _tell(arm: "Arm", point: "RacePoint") -> None:
     facts: dict[str, Any] = vars(point)
-    print(
+    say(
         f"seed {arm.seed} {arm.name:<10} {facts['seconds']:6.1f} s {facts['steps']:6d} steps "
         f"{facts['psnr']:6.2f} dB  {100 * facts['kept_share']:.0f} % kept",
-        flush=True,
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from orefield.errors import ConfigError
+from orefield.system.console import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +27,11 @@ class Args:
     """The run's folder."""
     device: str = "auto"
     """Where to render: auto, cpu, cuda, cuda:1, mps; need not be where the run was trained."""
+    scene: Annotated[str, tyro.conf.arg(metavar="SCENE")] = ""
+    """Where the scene lies now, if it was moved."""
+    allow_outside: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Also read images and masks outside of the scene's folder, as `--scene.allow-outside` did in
+    training."""
     path: Literal["orbit", "test"] = "orbit"
     """`orbit`: a closed path around the point that the cameras look at. `test`: the test views."""
     frames: int = 90
@@ -40,11 +46,12 @@ class Args:
     """Folder for the frames; None takes RUN/renders/PATH."""
 
     def __post_init__(self) -> None:
-        for name in ("frames", "rate"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.width < 0:
-            raise ConfigError(f"width must be at least 0, got {self.width}")
+        ranges = (("frames", 1, 100_000), ("rate", 1, 1000), ("width", 0, 16_384))
+        for name, least, most in ranges:
+            if not least <= getattr(self, name) <= most:
+                raise ConfigError(
+                    f"{name} must be from {least} to {most}, got {getattr(self, name)}"
+                )
 
 
 def run(args: Args) -> int:
@@ -52,27 +59,28 @@ def run(args: Args) -> int:
     from orefield.report.pictures import save_picture
     from orefield.report.video import INSTALL, can_write_video, write_video
     from orefield.runs.folder import load_run
-    from orefield.scenes import describe, open_scene
+    from orefield.runs.reopen import reopen_scene
+    from orefield.scenes import describe
     from orefield.system.threads import use_threads
 
     loaded = load_run(args.run, args.device)
     use_threads(loaded.header.config.threads)
-    scene = open_scene(loaded.header.source, loaded.header.config.scene)
-    print(describe(scene))
+    scene = reopen_scene(loaded.header, args.scene, args.allow_outside)
+    say(describe(scene))
     out = args.out or args.run / "renders" / args.path
     files, sizes = [], set()
     for index, frame in enumerate(_frames(args, loaded, scene)):
         files.append(out / f"{index:04d}.png")
         sizes.add(frame.shape)
         save_picture(frame, files[-1])
-    print(f"wrote {len(files)} pictures to {out}")
+    say(f"wrote {len(files)} pictures to {out}")
     if len(sizes) != 1:
-        print(f"no video: that needs frames of one size, got {len(sizes)} sizes")
+        say(f"no video: that needs frames of one size, got {len(sizes)} sizes")
     elif not can_write_video():
-        print(f"no video: that needs {INSTALL}")
+        say(f"no video: that needs {INSTALL}")
     else:
         write_video(out / "video.mp4", files, args.rate)
-        print(f"wrote {out / 'video.mp4'}")
+        say(f"wrote {out / 'video.mp4'}")
     return 0
 
 

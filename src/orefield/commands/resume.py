@@ -6,6 +6,8 @@ from typing import Annotated
 
 import tyro
 
+from orefield.system.console import say
+
 
 @dataclass(frozen=True)
 class Args:
@@ -23,23 +25,27 @@ class Args:
     device: str = ""
     """Where to go on: auto, cpu, cuda, cuda:1, mps; empty keeps the run's own. On another type of
     device the random numbers differ."""
+    scene: Annotated[str, tyro.conf.arg(metavar="SCENE")] = ""
+    """Where the scene lies now, if it was moved."""
+    allow_outside: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Also read images and masks outside of the scene's folder, as `--scene.allow-outside` did in
+    training."""
 
 
 def run(args: Args) -> int:
     """Rebuild the trainer from the run folder, and train on."""
-    from orefield.runs.folder import read_config
+    from orefield.runs.header import read_config
     from orefield.runs.loop import resume_run
     from orefield.runs.progress import train_to_end
-    from orefield.scenes import describe, open_scene
+    from orefield.scenes import describe
     from orefield.system.threads import use_threads
     from orefield.training.trainer import warm_up
 
-    header = read_config(args.run)
-    use_threads(header.config.threads)
-    scene = open_scene(header.source, header.config.scene)
-    print(describe(scene))
-    resumed = resume_run(args.run, scene, args.seconds, args.steps, args.device)
+    use_threads(read_config(args.run).config.threads)
+    budget = args.seconds, args.steps
+    resumed = resume_run(args.run, None, *budget, args.device, args.scene, args.allow_outside)
+    say(describe(resumed.scene))
     done = resumed.trainer
-    print(f"going on after {done.step} steps and {done.seconds:.1f} s")
-    warm_up(scene, resumed.config)
+    say(f"going on after {done.step} steps and {done.seconds:.1f} s")
+    warm_up(resumed.scene, resumed.config)
     return train_to_end(resumed)

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import tyro
 
+from orefield.system.console import say
+
 
 @dataclass(frozen=True)
 class Args:
@@ -29,7 +31,7 @@ def run(args: Args) -> int:
 
     if args.write is None:
         for name, text in embedded.names().items():
-            print(f"{name:<10} {text}")
+            say(f"{name:<10} {text}")
         return 0
     out = args.out or Path(args.write)
     embedded.write(
@@ -39,5 +41,5 @@ def run(args: Args) -> int:
         args.train_views or shapes.TRAIN_VIEWS,
         args.test_views or shapes.TEST_VIEWS,
     )
-    print(f"wrote {args.write} to {out}")
+    say(f"wrote {args.write} to {out}")
     return 0

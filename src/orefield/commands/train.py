@@ -7,13 +7,14 @@ from typing import Annotated
 import tyro
 
 from orefield.config import RunConfig
+from orefield.system.console import say
 
 
 @dataclass(frozen=True)
 class Args:
     """Train a field on a scene and write a run folder.
 
-    Ctrl-C finishes the step, saves, and says how to go on.
+    Ctrl-C finishes the step, saves, and says how to go on; so do SIGTERM and a closed terminal.
     """
 
     scene: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SCENE")]
@@ -30,22 +31,25 @@ class Args:
 def run(args: Args) -> int:
     """Read the scene, train, evaluate, and say what was written."""
     from orefield.config import resolve_preset
+    from orefield.runs.folder import check_folder
     from orefield.runs.loop import start_run
     from orefield.runs.progress import train_to_end
     from orefield.scenes import describe, open_scene
     from orefield.system.threads import use_threads
     from orefield.training.trainer import warm_up
 
+    if args.out is not None:
+        check_folder(args.out, args.overwrite)  # before anything that takes long
     use_threads(args.config.threads)
     scene = open_scene(args.scene, args.config.scene)
-    print(describe(scene))
+    say(describe(scene))
     config, why = resolve_preset(args.config, scene.unbounded, scene.opaque)
-    print(why)
+    say(why)
     folder = args.out or free_folder(scene.name)
     started = start_run(scene, folder, config, args.overwrite, args.mining_maps)
-    print("compiling kernels (slow only in the first run) ...", flush=True)
+    say("compiling kernels (slow only in the first run) ...")
     seconds = warm_up(scene, config)
-    print(f"kernels ready after {seconds:.1f} s, cached for the next run")
+    say(f"kernels ready after {seconds:.1f} s, cached for the next run")
     return train_to_end(started)
 
 

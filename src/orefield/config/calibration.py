@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from orefield.config.require import require as _require
 
+_RATE = "positive, at most 10"
+
 
 @dataclass(frozen=True)
 class CalibrationConfig:
@@ -24,7 +26,8 @@ class CalibrationConfig:
     """Weight of the depth loss, for scenes with depth maps; 0 leaves it out."""
 
     def __post_init__(self) -> None:
-        _require(self.exposure_lr > 0, "calibration.exposure_lr", "positive", self.exposure_lr)
-        _require(self.poses_lr > 0, "calibration.poses_lr", "positive", self.poses_lr)
-        _require(self.poses_after >= 0, "calibration.poses_after", "at least 0", self.poses_after)
-        _require(self.depth >= 0, "calibration.depth", "at least 0", self.depth)
+        _require(0 < self.exposure_lr <= 10, "calibration.exposure_lr", _RATE, self.exposure_lr)
+        _require(0 < self.poses_lr <= 10, "calibration.poses_lr", _RATE, self.poses_lr)
+        after = self.poses_after
+        _require(0 <= after <= 10**9, "calibration.poses_after", "in 0..10^9", after)
+        _require(0 <= self.depth <= 1e6, "calibration.depth", "in [0, 1e6]", self.depth)

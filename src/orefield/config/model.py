@@ -40,10 +40,11 @@ class FieldConfig:
         _require(fits, "field.base_resolution", "in 2..max_resolution", base)
         if finest is not None:
             _require(finest <= 2**16, "field.max_resolution", "at most 65536", finest)
-        _require(self.width >= 8, "field.width", "at least 8", self.width)
+        _require(8 <= self.width <= 1024, "field.width", "in 8..1024", self.width)
         if (density := self.init_density) is not None:
             _require(1e-6 <= density <= 1e3, "field.init_density", "in [1e-6, 1000]", density)
-        _require(self.nerf_width >= 8, "field.nerf_width", "at least 8", self.nerf_width)
+        width = self.nerf_width
+        _require(8 <= width <= 1024, "field.nerf_width", "in 8..1024", width)
 
 
 @dataclass(frozen=True)
@@ -75,10 +76,13 @@ class SamplerConfig:
     def __post_init__(self) -> None:
         _require(4 <= self.resolution <= 512, "sampler.resolution", "in 4..512", self.resolution)
         if (steps := self.steps_per_diagonal) is not None:
-            _require(steps >= 8, "sampler.steps_per_diagonal", "at least 8", steps)
+            fits = 8 <= steps <= 2**16
+            _require(fits, "sampler.steps_per_diagonal", "in 8..65536", steps)
         if (cone := self.cone_angle) is not None:
             _require(0 <= cone < 1, "sampler.cone_angle", "in [0, 1)", cone)
-        _require(self.refresh_every >= 1, "sampler.refresh_every", "at least 1", self.refresh_every)
-        _require(self.warmup >= 0, "sampler.warmup", "at least 0", self.warmup)
+        for name, least in (("refresh_every", 1), ("warmup", 0)):
+            number = getattr(self, name)
+            _require(least <= number <= 10**9, f"sampler.{name}", f"in {least}..10^9", number)
         _require(0 < self.ema_decay <= 1, "sampler.ema_decay", "in (0, 1]", self.ema_decay)
-        _require(self.occ_threshold > 0, "sampler.occ_threshold", "positive", self.occ_threshold)
+        depth = self.occ_threshold
+        _require(0 < depth <= 1e6, "sampler.occ_threshold", "positive, at most 1e6", depth)

@@ -27,12 +27,15 @@ class ProposalConfig:
     """Weight of the distortion loss, which concentrates a ray's weights; 0 leaves it out."""
 
     def __post_init__(self) -> None:
-        for number in (*self.num_proposal_samples, self.num_samples):
-            _require(number >= 2, "proposal: numbers of samples", "at least 2", number)
+        for number in self.num_proposal_samples:
+            _require(2 <= number <= 1024, "proposal.num_proposal_samples", "in 2..1024", number)
+        number = self.num_samples
+        _require(2 <= number <= 1024, "proposal.num_samples", "in 2..1024", number)
         size, finest = self.log2_hashmap_size, self.max_resolution
         _require(4 <= size <= 24, "proposal.log2_hashmap_size", "in 4..24", size)
         _require(64 <= finest <= 2**16, "proposal.max_resolution", "in 64..65536", finest)
-        _require(self.anneal >= 0, "proposal.anneal", "at least 0", self.anneal)
-        _require(self.warmup >= 0, "proposal.warmup", "at least 0", self.warmup)
-        _require(self.update_every >= 1, "proposal.update_every", "at least 1", self.update_every)
-        _require(self.distortion >= 0, "proposal.distortion", "at least 0", self.distortion)
+        for name, least in (("anneal", 0), ("warmup", 0), ("update_every", 1)):
+            steps = getattr(self, name)
+            _require(least <= steps <= 10**9, f"proposal.{name}", f"in {least}..10^9", steps)
+        weight = self.distortion
+        _require(0 <= weight <= 1e6, "proposal.distortion", "in [0, 1e6]", weight)

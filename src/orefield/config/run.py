@@ -12,6 +12,9 @@ from orefield.config.require import require as _require
 from orefield.config.scene import SceneConfig
 from orefield.config.training import FixedShapesConfig, MiningConfig, OptimConfig
 
+_LONGEST = 1e9
+"""Seconds: 32 years."""
+
 
 @dataclass(frozen=True)
 class RunConfig:
@@ -52,11 +55,13 @@ class RunConfig:
     fixed_shapes: FixedShapesConfig = dataclasses.field(default_factory=FixedShapesConfig)
 
     def __post_init__(self) -> None:
-        _require(0 < self.seconds < inf, "seconds", "positive and finite", self.seconds)
-        _require(self.steps >= 0, "steps", "at least 0", self.steps)
-        _require(self.eval_every >= 0, "eval_every", "at least 0", self.eval_every)
-        _require(self.save_every > 0, "save_every", "positive", self.save_every)
+        for name in ("seconds", "save_every"):
+            value = getattr(self, name)
+            _require(0 < value < inf, name, "positive and finite", value)
+            _require(value <= _LONGEST, name, "at most 1e9", value)
+        _require(0 <= self.steps <= 10**9, "steps", "in 0..10^9", self.steps)
+        _require(0 <= self.eval_every <= _LONGEST, "eval_every", "in [0, 1e9]", self.eval_every)
         _require(0 <= self.seed < 2**31, "seed", "in 0..2^31-1", self.seed)
-        _require(self.threads >= 0, "threads", "at least 0", self.threads)
+        _require(0 <= self.threads <= 2**16, "threads", "in 0..65536", self.threads)
         known = self.device in ("auto", "cpu", "cuda", "mps") or self.device[:5] == "cuda:"
         _require(known, "device", "auto, cpu, cuda, cuda:1 or mps", self.device)

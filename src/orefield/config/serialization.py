@@ -94,4 +94,7 @@ def _value(kind: Any, given: Any, name: str) -> Any:
     fits = number if kind is int else number or isinstance(given, float)
     assert kind in (int, float)
     _require(fits, name, "a whole number" if kind is int else "a number", given)
-    return kind(given)
+    try:
+        return kind(given)
+    except OverflowError:  # a whole number that no float holds
+        raise ConfigError(f"{name} must be a number below 1e308, got one of more digits") from None

@@ -44,8 +44,10 @@ class MiningConfig:
 
     def __post_init__(self) -> None:
         _require(0 < self.min_weight < 1, "mining.min_weight", "between 0 and 1", self.min_weight)
-        _require(self.saturation > 0, "mining.saturation", "positive", self.saturation)
-        _require(self.threshold >= 0, "mining.threshold", "at least 0", self.threshold)
+        times = self.saturation
+        _require(0 < times <= 1e9, "mining.saturation", "positive, at most 1e9", times)
+        times = self.threshold
+        _require(0 <= times <= 1e9, "mining.threshold", "at least 0, at most 1e9", times)
         _require(0 <= self.budget <= 1, "mining.budget", "in [0, 1]", self.budget)
         _require(0 <= self.alpha <= 1, "mining.alpha", "in [0, 1]", self.alpha)
         _require(
@@ -89,11 +91,11 @@ class OptimConfig:
     """Background of training rays: a new random color for each, white, or black."""
 
     def __post_init__(self) -> None:
-        least = self.target_samples >= 256
-        _require(least, "optim.target_samples", "at least 256", self.target_samples)
-        _require(self.lr > 0, "optim.lr", "positive", self.lr)
+        fits = 256 <= self.target_samples <= 2**24
+        _require(fits, "optim.target_samples", "in 256..2^24", self.target_samples)
+        _require(0 < self.lr <= 10, "optim.lr", "positive, at most 10", self.lr)
         _require(0 < self.lr_final <= 1, "optim.lr_final", "in (0, 1]", self.lr_final)
-        _require(self.warmup >= 0, "optim.warmup", "at least 0", self.warmup)
+        _require(0 <= self.warmup <= 10**9, "optim.warmup", "in 0..10^9", self.warmup)
 
 
 @dataclass(frozen=True)
@@ -112,4 +114,4 @@ class FixedShapesConfig:
         fits = 0 < self.kept_capacity <= 1
         _require(fits, "fixed_shapes.kept_capacity", "in (0, 1]", self.kept_capacity)
         every = self.adapt_every
-        _require(every >= 1, "fixed_shapes.adapt_every", "at least 1", every)
+        _require(1 <= every <= 10**9, "fixed_shapes.adapt_every", "in 1..10^9", every)

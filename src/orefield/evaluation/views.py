@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from orefield.config import RunConfig
-from orefield.errors import OrefieldError
+from orefield.errors import OrefieldError, SceneError
 from orefield.evaluation.metrics import SSIM_WINDOW, psnr, ssim
 from orefield.rendering.render import RenderedView, over_background, render_view
 from orefield.scenes.scene import Scene, View
@@ -37,6 +37,27 @@ class EvaluatedView:
     truth: Float[Tensor, "height width 3"]
     render: RenderedView
     score: ViewScore
+
+
+def refuse_small_views(scene: Scene, exposure: bool = False) -> None:
+    """Raise SceneError for a test view that cannot be scored, which training does not notice.
+
+    It is narrower or lower than SSIM's window; or the half that is scored with `exposure` has no
+    valid pixel.
+    """
+    for view in scene.test:
+        if exposure and not bool(_right_half(view).any()):
+            raise SceneError(
+                f"{scene.source or scene.name}: masks ignore the right half of test view "
+                f"{view.name!r}, the one that --calibration.exposure scores; expected valid pixels "
+                "there, or --scene.holdout 0"
+            )
+        if min(view.camera.width, view.camera.height) < SSIM_WINDOW:
+            raise SceneError(
+                f"{scene.source or scene.name}: test view {view.name!r} is {view.camera.width} x "
+                f"{view.camera.height} pixels, expected at least {SSIM_WINDOW} x {SSIM_WINDOW}, "
+                "the window of SSIM; larger images or --scene.holdout 0 would do"
+            )
 
 
 def evaluate_views(
@@ -107,10 +128,12 @@ def score_view(
     """Scores of a render with values in [0, 1].
 
     PSNR leaves out pixels that are not valid. SSIM takes them to be reproduced exactly, and leaves
-    out windows without any valid pixel.
+    out windows without any valid pixel. Raises OrefieldError for a view without a valid pixel.
     """
     if view.valid is None:
         return ViewScore(view.name, psnr(render, truth), ssim(render, truth))
+    if not bool(view.valid.any()):
+        raise OrefieldError(f"view {view.name}: has no valid pixel, so there is nothing to score")
     filled = torch.where(view.valid[..., None], render, truth)
     windows = _windows_with_any(view.valid)
     # Every window without a valid pixel adds 1 to the sum that ssim takes the mean of.

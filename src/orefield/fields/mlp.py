@@ -21,6 +21,13 @@ SKIP = 5
 """The encoded position joins the activations of this many layers: those of the fifth."""
 
 
+def nerf_layers(width: int) -> list[tuple[int, int]]:
+    """Inputs and outputs of the layers whose products may be in bf16, each pair once."""
+    position, direction = 3 + 6 * POSITION_OCTAVES, 3 + 6 * DIRECTION_OCTAVES
+    trunk = [(position, width), (width, width), (width + position, width)]
+    return [*trunk, (width + direction, width // 2), (width // 2, 3)]
+
+
 class MlpField(nn.Module):
     """Raw color and density from an MLP; see `types.Field`."""
 

@@ -36,6 +36,11 @@ builds a kernel for every new one, which takes longer than the product."""
 _relu_backward = torch.ops.aten.threshold_backward
 
 
+def ngp_layers(features: int, width: int) -> list[tuple[int, int]]:
+    """Inputs and outputs of the layers whose products may be in bf16."""
+    return [(features, width), (2 * _GEOMETRY, width), (width, width), (width, 3)]
+
+
 class NgpField(nn.Module):
     """Hash grid and two small MLPs; implements `types.Field`."""
 

@@ -67,7 +67,7 @@ def corner_rows(
     """Table rows and trilinear weights of the eight vertices round each position."""
     r = layout.resolution[level]
     scaled = positions.clamp(0, 1) * r
-    cell = scaled.long().clamp(max=r - 1)
+    cell = scaled.long().clamp(0, r - 1)  # after the conversion: a NaN's is any integer
     inside = scaled - cell
     rows, weights = [], []
     for corner in range(8):

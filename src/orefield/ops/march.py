@@ -26,8 +26,13 @@ ENDED = -1
 """In the second result of `march`: this ray has no more samples."""
 FARTHEST = 8
 """`clearance` counts no farther than this."""
+DOUBLINGS = 30
+"""How often a step's length doubles, at most: far beyond any scene."""
 _EQUAL = 2.0**24
 """Steps before the first doubling where steps do not grow."""
+_MOST_STEPS = 2.0**24
+"""Steps of a ray through the cubes, at most: as many as float32 can tell apart. Only a ray whose
+direction is not of length one has more."""
 
 
 class Grid(NamedTuple):
@@ -109,7 +114,7 @@ def entry_and_exit(
 
 def steps_to(t: Float[Tensor, " n"], dt: float, octave: float) -> Float[Tensor, " n"]:
     """u(t): how many steps from the camera a distance is."""
-    doublings = torch.log2(t / (octave * dt)).floor().clamp(min=0)
+    doublings = torch.log2(t / (octave * dt)).floor().clamp(0, DOUBLINGS)
     return doublings * octave + t / (dt * torch.exp2(doublings))
 
 
@@ -117,16 +122,20 @@ def distance_after(
     u: Float[Tensor, "*n"], dt: float, octave: float
 ) -> tuple[Float[Tensor, "*n"], Float[Tensor, "*n"]]:
     """t(u), the inverse of `steps_to`, and the length of the step there."""
-    doublings = (u * (1 / octave)).floor().sub(1).clamp(min=0)
+    doublings = (u * (1 / octave)).floor().sub(1).clamp(0, DOUBLINGS)
     step = torch.ldexp(torch.full_like(u, dt), doublings.int())
     return step * (u - doublings * octave), step
 
 
 def span_in_steps(rays: Rays, grid: Grid) -> tuple[Float[Tensor, " rays"], Float[Tensor, " rays"]]:
-    """u(entry), and the distance of the exit; 0 and -1 for rays that miss."""
+    """u(entry), and the distance of the exit; 0 and -1 for rays that miss.
+
+    So do rays that are not finite, and those that would never end, as with a direction of zeros.
+    """
     entry, leave = entry_and_exit(rays, grid.near, grid.background_extent)
-    meets = entry < leave
+    meets = (entry < leave) & (rays.origins + rays.directions).sum(1).isfinite()
     begin = steps_to(torch.where(meets, entry, 0.0), grid.dt, grid.octave)
+    meets &= steps_to(leave.clamp(min=0), grid.dt, grid.octave) - begin < _MOST_STEPS
     return begin, torch.where(meets, leave, -1.0)
 
 

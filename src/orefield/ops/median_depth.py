@@ -17,6 +17,8 @@ from torch import Tensor
 from orefield.ops.volume_rendering import MAX_LOG_DENSITY
 
 HALF = math.log(2)
+_OPAQUE = 64.0
+"""An optical depth behind which nothing is left."""
 
 
 def median_depth(
@@ -35,7 +37,9 @@ def median_depth(
     x = torch.exp(log_density.clamp(max=MAX_LOG_DENSITY)) * dt
     first, count = spans[:, 0].long(), spans[:, 1].long()
     ray = torch.repeat_interleave(count)
-    through = torch.nn.functional.pad(x.double().cumsum(0), (1, 0))
+    # A NaN, or the endless last interval of an unbounded scene, must not reach the rays behind.
+    bounded = x.double().clamp(max=_OPAQUE).nan_to_num(_OPAQUE)
+    through = torch.nn.functional.pad(bounded.cumsum(0), (1, 0))
     start = through[first] if before is None else through[first] - before.double()
     ahead = (through[:-1] - start[ray]).to(x.dtype)
     crossing = ((ahead < HALF) & (ahead + x >= HALF)).nonzero()[:, 0]

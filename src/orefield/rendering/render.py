@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from orefield.cameras import Camera, view_rays
+from orefield.errors import OrefieldError
 from orefield.ops.march import ENDED
 from orefield.ops.median_depth import median_depth
 from orefield.ops.transmittance import MIN_TRANSMITTANCE
@@ -50,12 +51,23 @@ class RenderedRays(NamedTuple):
 
 @torch.no_grad()
 def render_rays(field: Field, sampler: Sampler, rays: Rays) -> RenderedRays:
-    """Render rays, each until its transmittance is below MIN_TRANSMITTANCE; few or many."""
+    """Render rays, each until its transmittance is below MIN_TRANSMITTANCE; few or many.
+
+    Raises OrefieldError for rays that are not finite.
+    """
+    for name, values in vars(rays).items():
+        if not bool(values.isfinite().all()):
+            raise OrefieldError(f"{name} of rays must be finite, got {_first_bad(values)}")
     parts = [
         _render_some(field, sampler, rays[start : start + _RAYS])
         for start in range(0, max(len(rays), 1), _RAYS)
     ]
     return RenderedRays(*(torch.cat(values) for values in zip(*parts, strict=True)))
+
+
+def _first_bad(values: Float[Tensor, "rays 3"]) -> str:
+    row = int((~values.isfinite()).any(1).int().argmax())
+    return f"{values[row].tolist()} for ray {row}"
 
 
 def _render_some(field: Field, sampler: Sampler, rays: Rays) -> RenderedRays:
@@ -89,8 +101,12 @@ def render_view(
 ) -> RenderedView:
     """Render a whole view; `background` is 1 for white, 0 for black.
 
-    `pose` is camera to scene in OpenCV axes, in scene units.
+    `pose` is camera to scene in OpenCV axes, in scene units. Raises OrefieldError for one that is
+    not finite, or not of this shape.
     """
+    if pose.shape != (3, 4) or not bool(pose.isfinite().all()):
+        got = f"{list(pose.shape)}: {pose.tolist()}"
+        raise OrefieldError(f"pose must be finite numbers [3, 4], got {got}")
     rays = view_rays(camera, pose).to(device_of(field))
     color, opacity, depth, median = (v.cpu() for v in render_rays(field, sampler, rays))
     color = over_background(color, opacity, background).clamp(0, 1)

@@ -1,12 +1,15 @@
 """The course of a training run, averaged over each hundredth of its budget."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from math import isfinite
 from statistics import fmean
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from orefield.errors import RunError
 from orefield.evaluation.metrics import mse_to_psnr
+
+_MOST = 2**53
+"""No number of a history is larger, or less exact, than this."""
 
 
 @runtime_checkable
@@ -108,7 +111,8 @@ class History:
         evaluated = sum(s.evaluated for s in steps)
         finite = [s.losses for s in steps if isfinite(s.losses["color"])]
         names = dict.fromkeys(name for losses in finite for name in losses)
-        losses = {n: fmean(one[n] for one in finite if n in one) for n in names}
+        means = {n: fmean(one[n] for one in finite if n in one) for n in names}
+        losses = {name: mean for name, mean in means.items() if isfinite(mean)}
         return HistoryPoint(
             step=last.step,
             seconds=last.seconds,
@@ -130,9 +134,34 @@ class History:
 
 def history_from_dict(values: dict[str, Any], origin: str) -> History:
     """The inverse of `History.to_dict`; RunError names `origin` when something does not fit."""
-    try:
-        points = [HistoryPoint(**point) for point in values["points"]]
-        evaluations = [Evaluation(**evaluation) for evaluation in values["evaluations"]]
-    except (KeyError, TypeError) as error:
-        raise RunError(f"{origin}: 'training' does not fit this version: {error}") from None
+    points = _records(HistoryPoint, values.get("points"), f"{origin}: 'points'")
+    evaluations = _records(Evaluation, values.get("evaluations"), f"{origin}: 'evaluations'")
     return History(points, evaluations)
+
+
+Record = TypeVar("Record", HistoryPoint, Evaluation)
+
+
+def _records(kind: type[Record], values: Any, where: str) -> list[Record]:
+    """A list of JSON objects as instances of `kind`; RunError where one does not fit."""
+    if not isinstance(values, list):
+        raise RunError(f"{where} is missing or no list")
+    expected = {part.name: part.type for part in fields(kind)}
+    for index, value in enumerate(values):
+        if not isinstance(value, dict) or value.keys() != expected.keys():
+            raise RunError(f"{where}, number {index}: expected {', '.join(expected)}")
+        for name, given in value.items():
+            if not _fits(given, expected[name]):
+                raise RunError(f"{where}, number {index}: '{name}' is {given!r}")
+    return [kind(**value) for value in values]
+
+
+def _fits(given: Any, kind: Any) -> bool:
+    """Whether a JSON value is of a record's type, and finite."""
+    if kind == dict[str, float]:
+        return isinstance(given, dict) and all(_fits(one, float) for one in given.values())
+    if kind is int:
+        return type(given) is int and 0 <= given <= _MOST
+    if given is None:
+        return bool(kind == (float | None))
+    return isinstance(given, float) and abs(given) <= _MOST

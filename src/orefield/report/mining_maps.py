@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from orefield.evaluation.mining_maps import MiningMap, MiningMapRecorder, ProbeView
-from orefield.report.plots import new_figure, save_figure, style_axes
+from orefield.report.plots import new_figure, plain, save_figure, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,7 +79,7 @@ def draw_overlay(path: Path, view: ProbeView, arms: Mapping[str, MiningMap], tit
     figure, panels = _panels(1, len(arms) + 1 + alone, view.valid.shape, title)
     row = panels[0]
     row[0].imshow(view.target.numpy())
-    row[0].set_title(f"photograph {view.name}", fontsize=9)
+    row[0].set_title(f"photograph {plain(view.name)}", fontsize=9)
     if alone:
         (one,) = arms.values()
         hard = one.hardness / one.hardness.mean().clamp(min=1e-30)
@@ -89,7 +89,7 @@ def draw_overlay(path: Path, view: ProbeView, arms: Mapping[str, MiningMap], tit
     for axes, (name, one) in zip(row[1 + alone :], arms.items(), strict=True):
         axes.imshow(0.55 * gray + 0.2, cmap="gray", vmin=0, vmax=1)
         kept = _show_kept(axes, one.kept, clear=True)
-        axes.set_title(f"{name}: {_moment(one, False)}", fontsize=9)
+        axes.set_title(f"{plain(name)}: {_moment(one, False)}", fontsize=9)
     _legend(figure, kept, panels)
     save_figure(figure, path)
 
@@ -105,7 +105,7 @@ def draw_kept(
         axes.plot(seconds, [100 * s for s in share], color=f"C{number}", label=name)
         dots = mapped.get(name, ())
         axes.plot([x for x, _ in dots], [100 * s for _, s in dots], "o", color=f"C{number}")
-    axes.set_title(f"{title}; dots: the mining maps", loc="left", fontsize=10)
+    axes.set_title(f"{plain(title)}; dots: the mining maps", loc="left", fontsize=10)
     style_axes(axes, "training time (s)", "samples kept (%)")
     axes.set_ylim(0, 102)
     axes.legend(frameon=False)
@@ -139,7 +139,7 @@ def _panels(rows: int, columns: int, shape: tuple[int, ...], title: str) -> tupl
         axes.set_xticks([])
         axes.set_yticks([])
         axes.spines[:].set_visible(False)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    figure.suptitle(plain(title), x=0.01, ha="left", fontsize=11)
     return figure, panels
 
 

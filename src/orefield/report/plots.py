@@ -3,10 +3,12 @@
 matplotlib is imported when the first plot is drawn.
 """
 
+import warnings
 from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orefield.errors import printable
 from orefield.report.history import History
 
 if TYPE_CHECKING:
@@ -49,6 +51,11 @@ def new_figure(width: float, height: float, dpi: int = 130) -> "Figure":
     return Figure(figsize=(width, height), dpi=dpi, layout="constrained")
 
 
+def plain(text: str) -> str:
+    """A title as it is: no mathematics between dollar signs, which a scene's name may hold."""
+    return printable(text).replace("$", r"\$")
+
+
 def style_axes(axes: "Axes", x_label: str, y_label: str = "") -> None:
     """The look of every curve: labels, a faint grid, no frame above and to the right."""
     axes.set_xlabel(x_label)
@@ -60,12 +67,15 @@ def style_axes(axes: "Axes", x_label: str, y_label: str = "") -> None:
 def save_figure(figure: "Figure", path: Path) -> None:
     """Write a PNG, making its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    with warnings.catch_warnings():
+        # The font lacks most of the world's letters; boxes in their place are no reason to warn.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(path)
 
 
 def _one_panel(title: str, y_label: str) -> tuple["Figure", "Axes"]:
     figure = new_figure(7.0, 4.0)
     axes = figure.subplots()
-    axes.set_title(title, loc="left", fontsize=11)
+    axes.set_title(plain(title), loc="left", fontsize=11)
     style_axes(axes, "training time (s)", y_label)
     return figure, axes

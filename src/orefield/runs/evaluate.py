@@ -1,6 +1,7 @@
 """Score a run's test views, with a picture of each."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from rich.console import Console
 from rich.progress import track
 
 from orefield.config import RunConfig
+from orefield.errors import printable
 from orefield.evaluation.views import BACKGROUND, evaluate_views, summary
 from orefield.report.pictures import comparison, contact_sheet, save_picture
 from orefield.scenes.scene import Scene
@@ -15,6 +17,17 @@ from orefield.types import Field, Sampler
 
 _SHOWN = 4
 """Views in the contact sheet, evenly spaced."""
+_CONTACT = "contact"
+_LONGEST_STEM = 120
+"""Bytes in a file's name: file systems allow 255, encrypted ones less."""
+_RESERVED = {
+    "con",
+    "prn",
+    "aux",
+    "nul",
+    *(f"{port}{n}" for port in ("com", "lpt") for n in "123456789"),
+}
+"""Names that Windows refuses."""
 
 
 def evaluate_run(
@@ -27,11 +40,13 @@ def evaluate_run(
 ) -> dict[str, Any] | None:
     """Score all test views, and write photograph, render and error of each as one picture.
 
-    None where the scene has no test views. `progress` shows a bar on a terminal.
+    A view's `picture` in the result is the name of its file. None where the scene has no test
+    views. `progress` shows a bar on a terminal.
     """
     if not scene.test:
         return None
     scores, sheet = [], []
+    stems = file_stems([view.name for view in scene.test])
     every = -(-len(scene.test) // _SHOWN)
     background, exposure = BACKGROUND[config.eval_background], config.calibration.exposure
     views = evaluate_views(field, sampler, scene.test, background, exposure)
@@ -39,17 +54,39 @@ def evaluate_run(
     hidden = not (progress and console.is_terminal)
     bar = track(views, "evaluating", len(scene.test), console=console, disable=hidden)
     for index, view in enumerate(bar):
-        name = file_stem(view.score.name)
-        picture = comparison(view.truth, view.render.color, name, view.score.psnr)
-        save_picture(picture, renders / f"{name}.png")
+        label = printable(view.score.name).replace("\n", " ")
+        picture = comparison(view.truth, view.render.color, label, view.score.psnr)
+        save_picture(picture, renders / f"{stems[index]}.png")
         scores.append(view.score)
         if index % every == 0:
             sheet.append(picture)
-    save_picture(contact_sheet(sheet, columns=1), renders / "contact.png")
-    return summary(scores)
+    save_picture(contact_sheet(sheet, columns=1), renders / f"{_CONTACT}.png")
+    result = summary(scores)
+    for view_facts, stem in zip(result["views"], stems, strict=True):
+        view_facts["picture"] = f"{stem}.png"
+    return result
 
 
-def file_stem(name: str) -> str:
-    """A view's name as a file name: `./test/r_0.png` -> `test_r_0`."""
-    plain = re.sub(r"\.(png|jpe?g|webp)$", "", name, flags=re.IGNORECASE)
-    return re.sub(r"[^\w.-]+", "_", plain).strip("._") or "view"
+def file_stems(names: Sequence[str]) -> list[str]:
+    """File names for views, none twice on any file system: `./test/r_0.png` -> `test_r_0`.
+
+    Names that would be equal get a number; of names that are too long the end is kept.
+    """
+    stems, taken = [], _RESERVED | {_CONTACT}
+    for name in names:
+        first = stem = _file_stem(name)
+        number = 1
+        while stem.lower() in taken:
+            number += 1
+            stem = f"{first}-{number}"
+        taken.add(stem.lower())
+        stems.append(stem)
+    return stems
+
+
+def _file_stem(name: str) -> str:
+    plain = re.sub(r"\.(png|jpe?g|webp|tiff?|bmp)$", "", name, flags=re.IGNORECASE)
+    stem = re.sub(r"[^\w.-]+", "_", plain).strip("._")
+    while len(stem.encode()) > _LONGEST_STEM:
+        stem = stem[1:]
+    return stem or "view"

@@ -6,31 +6,40 @@
     metrics.json        how the training went; once evaluated, the scores
     renders/  plots/  mining_maps/    pictures
 
-Each file is written under a temporary name and moved over the old one, so a full disk or a killed
-process leaves the last complete file. Tensors share a file with the number of their step.
+Each of the first four is written under a temporary name, brought to the disk, and moved over the
+old one, so a full disk, a killed process or a power cut leaves the last complete file. Each has one
+reader, rendering or resuming, that needs config.json and no other: it does no harm that a process
+dies between two of them. docs/runs.md says what survives what.
 """
 
 import shutil
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from orefield._version import __version__
-from orefield.config import RunConfig, from_dict, to_dict
+import torch
+
 from orefield.errors import ConfigError, RunError
 from orefield.fields import make_field
-from orefield.runs.state import State, read_state, write_state
+from orefield.runs.header import CONFIG, RunHeader, read_config, write_config
+from orefield.runs.state import State, flat_tensors, read_state, write_state
 from orefield.samplers import make_sampler
-from orefield.scenes.scene import Scene
 from orefield.system.devices import resolve_device, use_device
-from orefield.system.files import read_json, write_json
+from orefield.system.files import remove_leftovers, sync_folder
+from orefield.system.lock import LOCK_FILE, FolderLock
 from orefield.types import Field, Sampler
 
-FORMAT = 3
-_READ_BY = {1: "0.1.0", 2: "0.1.0"}
-"""Versions of Orefield that read earlier formats."""
-_FILES = ("config.json", "metrics.json", "field.safetensors", "state.safetensors")
+METRICS = "metrics.json"
+_FIELD, _STATE = "field.safetensors", "state.safetensors"
+_FILES = (_STATE, _FIELD, METRICS, CONFIG)
+"""In the order in which they are removed: what has no config.json is nobody's run."""
 _FOLDERS = ("renders", "plots", "mining_maps")
+_COUNTS = {"rays": (1, 2**16), "samples": (64, 2**24), "step": (0, 2**40)}
+"""Ranges of a trainer's counts; buffers are as large as some of them say."""
+_DEVICES = ("cpu", "cuda", "mps")
+_HINTS = ((0, 2**26), (1, 2**15))
+"""Ranges of `rendering.density_pass.BufferHints`."""
 
 
 @runtime_checkable
@@ -57,21 +66,6 @@ class Resumable(Protocol):
 
 
 @dataclass(frozen=True)
-class RunHeader:
-    """The contents of config.json: the scene, the way back to its files' units, every setting."""
-
-    source: str
-    """The scene: a path, or an embedded scene's name."""
-    near: float
-    """Samples lie farther from a camera than this, in scene units."""
-    background_extent: int
-    """Side of the sampled cube, as a multiple of the scene box."""
-    to_world: tuple[tuple[float, ...], ...]
-    """4 x 4 similarity from scene units back to the coordinates of the files."""
-    config: RunConfig
-
-
-@dataclass(frozen=True)
 class Run:
     """A run folder read back, ready to render."""
 
@@ -81,112 +75,148 @@ class Run:
     sampler: Sampler
 
 
-def header_of(scene: Scene, config: RunConfig) -> RunHeader:
-    """The header of a run on `scene`."""
-    rows: list[list[float]] = scene.to_world.tolist()
-    to_world = tuple(map(tuple, rows))
-    return RunHeader(scene.source, scene.near, scene.background_extent, to_world, config)
+def check_folder(folder: Path, overwrite: bool = False) -> None:
+    """Raise RunError for a folder in which no new run may begin.
+
+    That is one which holds anything, unless `overwrite`, and one that another process uses.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise RunError(f"{folder}: is a file; expected a folder for the run")
+    if any(file.name != LOCK_FILE for file in folder.iterdir()) and not overwrite:
+        held = "another run" if (folder / CONFIG).exists() else "other files"
+        raise RunError(f"{folder}: holds {held}; choose a new folder or pass --overwrite")
+    if (folder / LOCK_FILE).exists():
+        FolderLock(folder).acquire()
 
 
-def create_run(folder: Path, header: RunHeader, overwrite: bool = False) -> None:
-    """Make a run folder and write its config.json.
+def create_run(folder: Path, header: RunHeader, overwrite: bool = False) -> FolderLock:
+    """Make a run folder and write its config.json; returns the lock on it, which is held.
 
     A folder that holds anything is refused with RunError unless `overwrite`, which removes an
-    earlier run's files and leaves all others.
+    earlier run's files and leaves all others; so is one that another process uses.
     """
-    if folder.exists() and not folder.is_dir():
-        raise RunError(f"{folder}: is a file; expected a folder for the run")
-    if folder.exists() and any(folder.iterdir()):
-        if not overwrite:
-            held = "another run" if (folder / "config.json").exists() else "other files"
-            raise RunError(f"{folder}: holds {held}; choose a new folder or pass --overwrite")
-        _remove_run(folder)
+    check_folder(folder, overwrite)
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
+    lock = FolderLock(folder)
+    lock.acquire()
+    remove_leftovers(folder, _FILES)
+    _remove_run(folder)
     write_config(folder, header)
+    for path in new:
+        sync_folder(path.parent)
+    return lock
 
 
-def write_config(folder: Path, header: RunHeader) -> None:
-    """Write config.json; again when a resumed run gets a new budget."""
-    facts = {"orefield": __version__, "format": FORMAT, "scene": header.source}
-    facts |= {"near": header.near, "background_extent": header.background_extent}
-    facts |= {"to_world": header.to_world, "config": to_dict(header.config)}
-    write_json(folder / "config.json", facts)
+def lock_run(folder: Path) -> tuple[FolderLock, RunHeader]:
+    """Take the lock on a run folder, remove what dead processes left in it, and read its header.
 
-
-def read_config(folder: Path) -> RunHeader:
-    """The header in config.json; RunError names the file and the field."""
-    if not folder.is_dir():
-        raise RunError(f"{folder}: no such run folder")
-    path = folder / "config.json"
-    if not path.exists():
-        raise RunError(f"{path}: missing; is {folder} a run folder?")
-    facts = read_json(path, RunError)
-    _check_format(path, facts)
-    expected: dict[str, Any] = {
-        "scene": str,
-        "near": (int, float),
-        "background_extent": int,
-        "to_world": list,
-        "config": dict,
-    }
-    for name, kind in expected.items():
-        if not isinstance(facts.get(name), kind):
-            raise RunError(f"{path}: '{name}' is missing or of the wrong kind")
-    try:
-        config = from_dict(facts["config"])
-    except ConfigError as error:
-        raise RunError(f"{path}: {error}") from None
-    to_world = tuple(map(tuple, facts["to_world"]))
-    near, extent = float(facts["near"]), facts["background_extent"]
-    return RunHeader(facts["scene"], near, extent, to_world, config)
-
-
-def _check_format(path: Path, facts: dict[str, Any]) -> None:
-    number = facts.get("format")
-    if not isinstance(number, int):
-        raise RunError(f"{path}: 'format' is missing or of the wrong kind")
-    if number == FORMAT:
-        return
-    version = _READ_BY.get(number)
-    reader = f"orefield {version} reads it" if version else "a newer orefield reads it"
-    raise RunError(f"{path}: 'format' is {number}, this version reads {FORMAT}; {reader}")
-
-
-def save_run(folder: Path, trainer: Resumable) -> None:
-    """Write what resuming needs, then what rendering needs.
-
-    OSError (no space left, say) leaves the files of the last save as they were.
+    Raises RunError for a folder that is in use, or whose header cannot be read.
     """
-    write_state(folder / "state.safetensors", trainer.state_dict())
-    write_state(folder / "field.safetensors", _rendering_state(trainer))
+    read_config(folder)  # else the lock would be tried where no run is
+    lock = FolderLock(folder)
+    lock.acquire()
+    remove_leftovers(folder, _FILES)
+    return lock, read_config(folder)
+
+
+def save_run(folder: Path, trainer: Resumable, history: dict[str, Any] | None = None) -> None:
+    """Write what resuming needs, `history` included, then what rendering needs.
+
+    OSError (no space left, say) and RunError (a parameter is not finite) leave each file as it was
+    in the last save.
+    """
+    run = read_config(folder).run
+    write_state(folder / _STATE, {**trainer.state_dict(), "history": history or {}}, run)
+    write_state(folder / _FIELD, _rendering_state(trainer), run)
+
+
+def save_bytes(trainer: Resumable) -> int:
+    """What one save takes on disk, but for headers and metrics.json."""
+    parts = trainer.state_dict(), _rendering_state(trainer)
+    return sum(tensor.nbytes for part in parts for tensor in flat_tensors(part).values())
+
+
+def check_room(folder: Path, needed: int) -> None:
+    """Raise RunError where the disk has no room for so many bytes in the folder."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    usage = shutil.disk_usage(there)
+    if usage.total > 0 and usage.free < needed:  # some network file systems say nothing but 0
+        free, wanted = (f"{number / 1e6:.1f} MB" for number in (usage.free, needed))
+        raise RunError(f"{folder}: the run's saves need {wanted}; its disk has {free} left")
 
 
 def load_run(folder: str | Path, device: str = "cpu") -> Run:
     """Read a run for rendering, on any device; RunError names the file and the field at fault."""
     folder = Path(folder)
-    header = read_config(folder)
-    config, on = header.config, resolve_device(device)
+    header, on = read_config(folder), resolve_device(device)
     use_device(on)
-    field = make_field(config.field, config.seed, on)
-    sampler = make_sampler(config, header.near, header.background_extent, on)
-    run = Run(folder, header, field, sampler)
-    state = read_state(folder / "field.safetensors", _rendering_state(run))
-    field.load_state_dict(state["field"])
-    sampler.load_state_dict(state["sampler"])
+    like = _parts(folder, header, torch.device("meta"))
+    state = read_state(folder / _FIELD, _rendering_state(like), header.run)
+    run = _parts(folder, header, on)
+    run.field.load_state_dict(state["field"])
+    run.sampler.load_state_dict(state["sampler"])
     return run
 
 
-def load_trainer(folder: Path, trainer: Resumable) -> None:
-    """Put a trainer, built from the run's own scene and settings, where the run stopped."""
-    trainer.load_state_dict(read_state(folder / "state.safetensors", trainer.state_dict()))
+def load_trainer(folder: Path, trainer: Resumable) -> dict[str, Any]:
+    """Put a trainer, built from the run's own scene and settings, where the run stopped.
+
+    Returns the history that was saved with it. RunError names what does not fit.
+    """
+    path = folder / _STATE
+    like = {**trainer.state_dict(), "history": {}}
+    state = read_state(path, like, read_config(folder).run)
+    _check_facts(path, state)
+    history: dict[str, Any] = state.pop("history")
+    try:
+        trainer.load_state_dict(state)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise RunError(f"{path}: does not fit: {error}") from error
+    return history
+
+
+def check_sizes(folder: Path, header: RunHeader) -> None:
+    """Raise RunError unless what was saved has the sizes that the settings ask for.
+
+    Before anything of these sizes is allocated: a damaged setting may ask for gigabytes.
+    """
+    like = _rendering_state(_parts(folder, header, torch.device("meta")))
+    read_state(folder / _STATE, like, header.run)
+
+
+def _parts(folder: Path, header: RunHeader, device: torch.device) -> Run:
+    """The field and sampler that the settings ask for, untrained."""
+    config = header.config
+    try:
+        # Without data where nothing is wanted but shapes; elsewhere drawn on the CPU, then moved.
+        with device if device.type == "meta" else nullcontext():
+            field = make_field(config.field, config.seed, device)
+            sampler = make_sampler(config, header.near, header.background_extent, device)
+    except ConfigError as error:
+        raise RunError(f"{folder / CONFIG}: {error}") from None
+    return Run(folder, header, field, sampler)
 
 
 def _rendering_state(parts: Resumable | Run) -> State:
     return {"field": parts.field.state_dict(), "sampler": parts.sampler.state_dict()}
 
 
+def _check_facts(path: Path, state: State) -> None:
+    ranges = [(name, state[name], bounds) for name, bounds in _COUNTS.items() if name in state]
+    hints = state.get("training_step", {}).get("hints", [])
+    ranges += [("hints", number, bounds) for number, bounds in zip(hints, _HINTS, strict=False)]
+    if state.get("device", "cpu") not in _DEVICES:
+        raise RunError(f"{path}: 'device' is {state['device']!r}, expected {', '.join(_DEVICES)}")
+    for name, number, (least, most) in ranges:
+        if not least <= number <= most:
+            raise RunError(f"{path}: '{name}' is {number}, expected {least} to {most}")
+
+
 def _remove_run(folder: Path) -> None:
-    if not (folder / "config.json").exists():
+    if not (folder / CONFIG).exists():
         return  # somebody else's files: write beside them, remove nothing
     for name in _FILES:
         (folder / name).unlink(missing_ok=True)

@@ -9,31 +9,40 @@ print(run.evaluate()["psnr"])
 import dataclasses
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from math import isfinite
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from orefield.config import RunConfig
-from orefield.errors import RunError
+from orefield.errors import RunError, TrainingError
 from orefield.evaluation.mining_maps import MiningMapRecorder
 from orefield.evaluation.probe import PixelProbe
 from orefield.evaluation.protocol import protocol
-from orefield.evaluation.views import BACKGROUND
+from orefield.evaluation.views import BACKGROUND, refuse_small_views
 from orefield.report.history import Evaluation, History, history_from_dict
 from orefield.report.mining_maps import write_mining_maps
 from orefield.report.plots import plot_kept, plot_psnr
 from orefield.runs.evaluate import evaluate_run
 from orefield.runs.folder import (
+    METRICS,
+    check_folder,
+    check_room,
+    check_sizes,
     create_run,
-    header_of,
     load_trainer,
-    read_config,
+    lock_run,
+    save_bytes,
     save_run,
-    write_config,
 )
+from orefield.runs.header import RunHeader, header_of, read_config, write_config
+from orefield.runs.reopen import reopen_scene, warn_of_changes
 from orefield.runs.schedule import EVALUATE_AT, MAP_AT, Schedule
-from orefield.scenes import Scene, open_scene
-from orefield.system.files import read_json, write_json
+from orefield.scenes import Scene
+from orefield.system.files import write_json
+from orefield.system.interrupts import uninterrupted
+from orefield.system.lock import FolderLock
 from orefield.system.memory import peak_bytes
 from orefield.training.trainer import StepStats, Trainer, fit
 
@@ -47,17 +56,24 @@ class TrainingRun:
 
     def __init__(
         self,
-        folder: Path,
+        lock: FolderLock,
+        header: RunHeader,
         scene: Scene,
         trainer: Trainer,
         history: History,
         maps: bool = False,
     ) -> None:
-        """`maps`: record mining maps, that is, where samples are kept; `evaluate` draws them."""
-        self.folder, self.scene, self.trainer, self.history = folder, scene, trainer, history
+        """`lock`: on the run's folder, held until the end of the training.
+
+        `maps`: record mining maps, that is, where samples are kept; `evaluate` draws them.
+        """
+        self.lock, self.folder, self.header = lock, lock.folder, header
+        self.scene, self.trainer, self.history = scene, trainer, history
         self.config = trainer.config
         self.background = BACKGROUND[self.config.eval_background]
         self.maps = MiningMapRecorder(trainer, scene, self.background) if maps else None
+        self._saved = trainer.step
+        """The step that can be resumed from; 0 where none was saved."""
         self._memory_before = peak_bytes()
         self._evaluating = 0.0
 
@@ -66,7 +82,12 @@ class TrainingRun:
 
         Evaluates test pixels as `config.eval_every` says, and saves as `config.save_every` says, at
         the end, and when the caller leaves the loop early. Neither counts as training time.
+        Raises RunError where another process uses the folder, or the last save fails.
         """
+        with self._writing(), self.lock:
+            yield from self._train(stop)
+
+    def _train(self, stop: Callable[[], bool]) -> Iterator[StepStats]:
         evaluate = Schedule(EVALUATE_AT, self.config.eval_every)
         mapping, save = Schedule(MAP_AT), Schedule((), self.config.save_every)
         done = self.trainer.progress()
@@ -88,14 +109,45 @@ class TrainingRun:
                 if save.due(share, perf_counter() - begun) and share < 1:
                     self._save_on_the_way()
         except GeneratorExit:  # not after other exceptions: a step may be half done
-            self.save()
+            self._save_at_the_end()
             raise
-        self.save()
+        except TrainingError:  # the step is whole; where a parameter is not finite, the last save
+            with suppress(RunError):
+                self._save_at_the_end()
+            raise
+        self._save_at_the_end()
 
     def save(self) -> None:
-        """Write what resuming and rendering need, and how the training went."""
-        save_run(self.folder, self.trainer)
-        write_json(self.folder / "metrics.json", {"training": self.facts()})
+        """Write what resuming and rendering need, and how the training went.
+
+        Ctrl-C waits until that is done; what was removed from the folder meanwhile is written anew.
+        Raises RunError where another process uses the folder or a parameter is not finite, OSError
+        where a file cannot be written; the last save remains then.
+        """
+        folder = self.folder
+        with uninterrupted(), self._writing():
+            save_run(folder, self.trainer, self.history.to_dict())
+            write_json(folder / METRICS, {"training": self.facts()})
+        self._saved = self.trainer.step
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Inside, the folder is there, with this run's config.json, and locked."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        is_new = self.lock.acquire()
+        try:
+            if not self._is_ours():
+                write_config(self.folder, self.header)
+            yield
+        finally:
+            if is_new:
+                self.lock.release()
+
+    def _is_ours(self) -> bool:
+        try:
+            return read_config(self.folder).run == self.header.run
+        except RunError:  # removed or damaged since
+            return False
 
     def evaluate(self, progress: bool = False) -> dict[str, Any] | None:
         """Score all test views; write metrics.json, renders/, plots/ and mining_maps/.
@@ -103,12 +155,16 @@ class TrainingRun:
         Returns the mean scores and each view's, or None where the scene has no test views.
         `progress` shows a bar on a terminal.
         """
+        with self._writing():
+            return self._evaluate_all(progress)
+
+    def _evaluate_all(self, progress: bool) -> dict[str, Any] | None:
         trainer, config, folder = self.trainer, self.config, self.folder
         self.history.close_point()
         parts = trainer.field, trainer.sampler, self.scene, config
         test = evaluate_run(*parts, folder / "renders", progress)
         facts = {"protocol": protocol(self.scene, config), "training": self.facts()}
-        write_json(folder / "metrics.json", {**facts, "test": test})
+        write_json(folder / METRICS, {**facts, "test": test})
         title = f"{self.scene.name}, rule {config.mining.rule}, seed {config.seed}"
         plots = folder / "plots"
         plot_psnr(plots / "psnr.png", self.history, title, test["psnr"] if test else None)
@@ -140,14 +196,24 @@ class TrainingRun:
         begun = perf_counter()
         psnr = probe.psnr(trainer.field, trainer.sampler)
         self._evaluating += perf_counter() - begun
-        self.history.evaluations.append(Evaluation(trainer.step, trainer.seconds, psnr))
+        if isfinite(psnr):  # JSON knows nothing else
+            self.history.evaluations.append(Evaluation(trainer.step, trainer.seconds, psnr))
 
     def _save_on_the_way(self) -> None:
         """Save; a full disk is a warning, not the end of the training: later there may be room."""
         try:
             self.save()
-        except OSError as error:
+        except (OSError, RunError) as error:
             warnings.warn(f"not saved: {error}; training goes on", stacklevel=3)
+
+    def _save_at_the_end(self) -> None:
+        """Save; RunError says what there is to go on from when that fails."""
+        try:
+            self.save()
+        except (OSError, RunError) as error:
+            there = f"the save after step {self._saved} remains" if self._saved else "nothing saved"
+            lost = f"the last save, after step {self.trainer.step}, failed"
+            raise RunError(f"{self.folder}: {lost}: {error}; {there}") from error
 
 
 def start_run(
@@ -163,9 +229,14 @@ def start_run(
     RunError for a folder that holds something, SceneError where the scene lacks what the settings
     need; nothing is written then.
     """
+    folder = Path(folder)
+    check_folder(folder, overwrite)
+    refuse_small_views(scene, config is not None and config.calibration.exposure)
     trainer = Trainer(scene, dataclasses.replace(config or RunConfig(), scene=scene.config))
-    create_run(Path(folder), header_of(scene, trainer.config), overwrite)
-    return TrainingRun(Path(folder), scene, trainer, History(), maps)
+    check_room(folder, 2 * save_bytes(trainer))  # a save is whole before the one before it goes
+    header = header_of(scene, trainer.config)
+    lock = create_run(folder, header, overwrite)
+    return TrainingRun(lock, header, scene, trainer, History(), maps)
 
 
 def resume_run(
@@ -174,26 +245,35 @@ def resume_run(
     seconds: float = 0.0,
     steps: int = 0,
     device: str = "",
+    source: str = "",
+    allow_outside: bool = False,
 ) -> TrainingRun:
     """Go on with a run exactly where it was last saved.
 
-    `scene` saves opening the run's scene again. `seconds` or `steps` is a new total budget, which
-    counts from the run's start; 0 keeps the old one. Raises RunError for a folder that cannot be
-    read, and for a run that has used its budget.
+    `scene` saves opening the run's scene again; `source` says where that lies now, if it was moved,
+    and `allow_outside` is asked for again (see `reopen_scene`). `seconds` or `steps` is a new total
+    budget, which counts from the run's start; 0 keeps the old one. Warns of a scene that has
+    changed. Raises RunError for a folder that cannot be read or is in use, and for a run that has
+    used its budget.
     """
     folder = Path(folder)
-    header = read_config(folder)
+    lock, header = lock_run(folder)
     config = _with_budget(header.config, seconds, steps)
     config = dataclasses.replace(config, device=device or config.device)
-    scene = open_scene(header.source, config.scene) if scene is None else scene
+    check_sizes(folder, header)
+    if scene is None:
+        scene = reopen_scene(header, source, allow_outside)
+    else:
+        warn_of_changes(header, scene)
     trainer = Trainer(scene, config)
-    load_trainer(folder, trainer)
+    history = history_from_dict(load_trainer(folder, trainer), str(folder / "state.safetensors"))
     if trainer.progress() >= 1:
         used = f"{trainer.step} steps in {trainer.seconds:.1f} s"
         raise RunError(f"{folder}: has used its budget ({used}); give it more seconds or steps")
-    history = _read_history(folder)
-    write_config(folder, dataclasses.replace(header, config=config))
-    return TrainingRun(folder, scene, trainer, history)
+    check_room(folder, save_bytes(trainer))
+    header = dataclasses.replace(header, config=config, source=scene.source or header.source)
+    write_config(folder, header)
+    return TrainingRun(lock, header, scene, trainer, history)
 
 
 def _with_budget(config: RunConfig, seconds: float, steps: int) -> RunConfig:
@@ -203,11 +283,3 @@ def _with_budget(config: RunConfig, seconds: float, steps: int) -> RunConfig:
     if seconds:
         return dataclasses.replace(config, seconds=seconds, steps=0)
     return config
-
-
-def _read_history(folder: Path) -> History:
-    """The history in metrics.json; an empty one where the run was killed before it was written."""
-    path = folder / "metrics.json"
-    if not path.exists():
-        return History()
-    return history_from_dict(read_json(path, RunError).get("training") or {}, str(path))

@@ -1,13 +1,15 @@
 """A run on the command line: a line of progress while it trains, Ctrl-C, and what came out."""
 
+import errno
+import os
 import shlex
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from math import isfinite, nan
-from threading import Event
 from time import monotonic
-from types import FrameType, TracebackType
+from types import TracebackType
 
 from rich.console import Console
 from rich.live import Live
@@ -16,6 +18,8 @@ from rich.text import Text
 from orefield.config import RunConfig
 from orefield.evaluation.metrics import mse_to_psnr
 from orefield.runs.loop import TrainingRun
+from orefield.system.console import say
+from orefield.system.interrupts import interruptible
 from orefield.system.memory import resident_bytes
 from orefield.training.trainer import StepStats
 
@@ -27,26 +31,48 @@ _MEMORY = 0.95
 def train_to_end(run: TrainingRun) -> int:
     """Train with a line of progress, evaluate, and say what was written; the exit code.
 
-    The first Ctrl-C finishes the step, saves and says how to go on; the code is 130 then.
+    The first Ctrl-C, SIGTERM, SIGHUP or line that nobody reads any more finishes the step, saves
+    and says how to go on; the code is 130, 143, 129 or 1 then.
     """
-    with interruptible() as interrupted, LiveLine(run.config) as line:
-        for step in run.train(interrupted.is_set):
+    with interruptible() as stop, LiveLine(run.config) as line:
+        for step in run.train(stop.is_set):
             line.show(step)
+            stop.output_lost = line.lost
     trainer, folder = run.trainer, run.folder
-    if trainer.progress() < 1:
-        print(f"stopped after {trainer.step} steps and saved; nothing was evaluated")
-        print(f"go on with: orefield resume {shlex.quote(str(folder))}")
-        return 130
+    if stop.is_set():
+        command = "resume" if trainer.progress() < 1 else "eval"
+        _say_somewhere(
+            f"stopped after {trainer.step} steps and saved; nothing was evaluated\n"
+            f"go on with: orefield {command} {shlex.quote(str(folder))}"
+        )
+        return stop.exit_code
     test = run.evaluate(progress=True)
     if run.maps is not None:
-        print(f"mining maps: {folder}/mining_maps/overlay.png, strip.png and kept.png")
-    print(f"trained {trainer.step} steps in {trainer.seconds:.1f} s")
+        say(f"mining maps: {folder}/mining_maps/overlay.png, strip.png and kept.png")
+    say(f"trained {trainer.step} steps in {trainer.seconds:.1f} s")
     if test is None:
-        print("the scene has no test views: nothing to evaluate")
+        say("the scene has no test views: nothing to evaluate")
     else:
-        print(f"test: {test['psnr']:.2f} dB PSNR, {test['ssim']:.4f} SSIM, mean of all test views")
-    print(f"see {folder}/renders, {folder}/plots/psnr.png and {folder}/metrics.json")
+        say(f"test: {test['psnr']:.2f} dB PSNR, {test['ssim']:.4f} SSIM, mean of all test views")
+    say(f"see {folder}/renders, {folder}/plots/psnr.png and {folder}/metrics.json")
     return 0
+
+
+def _say_somewhere(text: str) -> None:
+    """Print where somebody may still read it; what cannot be written is dropped."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            say(text, stream)
+            return
+        except OSError:
+            with suppress(OSError):  # what is still buffered would fail again at exit
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """An error like another, where rich would end the process."""
+        raise BrokenPipeError(errno.EPIPE, "nobody reads the output")
 
 
 class LiveLine:
@@ -54,12 +80,14 @@ class LiveLine:
 
     def __init__(self, config: RunConfig, console: Console | None = None) -> None:
         self.config = config
-        self.console = console or Console(highlight=False)
+        self.console = console or _Console(highlight=False)
         self.live = Live(console=self.console, auto_refresh=False) if self._tty else None
         self.shown = monotonic()
         self.before = 0.0
         self.mean: dict[str, float] = {}
         self.text = ""
+        self.lost = False
+        """Whether nobody reads the line any more: a closed pipe or terminal."""
 
     @property
     def _tty(self) -> bool:
@@ -67,7 +95,7 @@ class LiveLine:
 
     def __enter__(self) -> "LiveLine":
         if self.live:
-            self.live.start()
+            self._draw(self.live.start)
         return self
 
     def __exit__(
@@ -77,10 +105,11 @@ class LiveLine:
         trace: TracebackType | None,
     ) -> None:
         if self.live:
-            self.live.update(Text(self.text), refresh=True)
-            self.live.stop()
+            last = Text(self.text)
+            self._draw(partial(self.live.update, last, refresh=True))
+            self._draw(self.live.stop)
         elif self.text:
-            self.console.print(self.text, soft_wrap=True)
+            self._draw(partial(self.console.print, self.text, soft_wrap=True))
 
     def show(self, step: StepStats) -> None:
         """Take in a step; redraw the line now and then."""
@@ -99,9 +128,18 @@ class LiveLine:
             return
         self.shown = monotonic()
         if self.live:
-            self.live.update(Text(self.text, no_wrap=True, overflow="ellipsis"), refresh=True)
+            line = Text(self.text, no_wrap=True, overflow="ellipsis")
+            self._draw(partial(self.live.update, line, refresh=True))
         else:
-            self.console.print(self.text, soft_wrap=True)
+            self._draw(partial(self.console.print, self.text, soft_wrap=True))
+
+    def _draw(self, draw: Callable[[], object]) -> None:
+        """A line that cannot be written never ends the training by itself."""
+        try:
+            draw()
+        except OSError as error:
+            # A file on a full disk may be written again later; a pipe or a terminal may not.
+            self.lost |= error.errno not in (errno.ENOSPC, errno.EDQUOT)
 
     def _average(self, name: str, value: float) -> None:
         old = self.mean.get(name, value)
@@ -128,20 +166,3 @@ class LiveLine:
 
 def _thousands(value: float) -> str:
     return f"{value / 1e3:.1f}k" if value < 9950 else f"{value / 1e3:.0f}k"
-
-
-@contextmanager
-def interruptible() -> Iterator[Event]:
-    """The event is set by the first Ctrl-C; a second one interrupts at once."""
-    event = Event()
-    before = signal.getsignal(signal.SIGINT)
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        event.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    signal.signal(signal.SIGINT, handle)
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGINT, before)

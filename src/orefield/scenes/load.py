@@ -51,7 +51,7 @@ def open_scene(source: str | Path, config: SceneConfig | None = None) -> Scene:
         parsed = _parse(path, config)
         if not parsed.train:
             raise SceneError(
-                f"{path}: no training views: {parsed.split} is a test view, of {len(parsed.test)}"
+                f"{path}: no training views; split: {parsed.split}; test views: {len(parsed.test)}"
             )
         return replace(_assemble(name, parsed, config), source=where)
 

@@ -265,7 +265,7 @@ def _warn_of_far_off(frames: Sequence[Frame], positions: Float[Tensor, "cameras 
     away = (positions - positions.median(0).values).norm(dim=1)
     most = float(away.quantile(0.9, interpolation="lower"))  # of few cameras, too
     index = int(away.argmax())
-    times = float(away[index]) / most if most > 0 else 0.0
+    times = float(away[index]) / most if most > 0 and len(frames) > 2 else 0.0
     if times > FAR_OFF:
         warnings.warn(
             f"{frames[index].image}: its camera is {times:.0f} times as far from the middle of all "

@@ -30,7 +30,7 @@ class Report(NamedTuple):
     visible: float
     """Share of the samples that are visible; NaN once early termination has begun."""
     skipped: int
-    """Steps since the beginning whose loss was not finite."""
+    """Steps since the beginning whose loss or gradients were not finite."""
 
 
 def has_fixed_shapes(config: RunConfig, device: torch.device) -> bool:
@@ -67,8 +67,9 @@ class FixedStep:
     def __call__(self, rays: int) -> None:
         """Draw that many rays, learn from them. No host read, the same work every time."""
         result = self.step(rays)
-        self.optimizer.apply(result.finite)
-        self.skipped += ~result.finite
+        finite = result.finite & self.optimizer.gradients_are_finite()
+        self.optimizer.apply(finite)
+        self.skipped += ~finite
         self.terms, values = tuple(result.terms), self._values(result)
         if self.report is None:
             self.report = values

@@ -58,11 +58,21 @@ class Optimizer:
             else:
                 group["lr"] = rate
 
+    def gradients_are_finite(self) -> Tensor:
+        """Whether those of the networks and cameras are, on the device.
+
+        The hash table's follow from the networks', and are far more.
+        """
+        grads = [
+            p.grad.sum() for g in self.adam.param_groups for p in g["params"] if p.grad is not None
+        ]
+        return torch.stack(grads).sum().isfinite()
+
     def apply(self, finite: Tensor | None = None) -> None:
         """Apply and clear the gradients.
 
-        `finite` is false where the loss was not a number: then no parameter and no moment moves,
-        and the step is not counted.
+        `finite` is false where the loss or a gradient was not a number: then no parameter and no
+        moment moves, and the step is not counted.
         """
         if finite is not None:
             self.adam.found_inf = 1 - finite.float()  # type: ignore[attr-defined]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 
 from orefield.config import RunConfig, resolve_preset
-from orefield.errors import OrefieldError, SceneError
+from orefield.errors import OrefieldError
 from orefield.fields import make_field
 from orefield.samplers import camera_coverage, make_sampler
 from orefield.scenes import PixelSampler, Scene
@@ -17,6 +17,7 @@ from orefield.system.devices import resolve_device, synchronize, use_device
 from orefield.training.batches import RayBatchSampler
 from orefield.training.camera_optimizer import CameraOptimizer
 from orefield.training.cuda_graph import FixedStep, Replay, Report, has_fixed_shapes
+from orefield.training.health import TrainingHealth, check_scene, constant_color_mse
 from orefield.training.optimizer import Optimizer
 from orefield.training.step import EARLY_BELOW, TrainingStep
 from orefield.training.timer import StageTimer
@@ -65,7 +66,7 @@ class Trainer:
         config, _ = resolve_preset(config, scene.unbounded, scene.opaque)
         self.config, self.device = config, resolve_device(config.device)
         use_device(self.device, config.deterministic)
-        check_depths(config, scene)
+        check_scene(config, scene)
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
         self.field = make_field(config.field, config.seed, self.device)
         covered = None
@@ -99,6 +100,10 @@ class Trainer:
         self.replay: Replay | None = None
         self._known: Report | None = None
         """Of the last step of fixed shapes that was read."""
+        self._read = True
+        """Whether the last step was."""
+        worst = constant_color_mse(pixels, config.optim.background, self.device)
+        self.health = TrainingHealth(worst, config, self.field, self.cameras, self.sampler)
 
     def progress(self) -> float:
         """Share of the run's budget used, in [0, 1]."""
@@ -113,7 +118,10 @@ class Trainer:
         return float(optim.lr * rise * optim.lr_final ** self.progress())
 
     def advance(self) -> StepStats:
-        """One training step; where a GPU's memory runs out, with half the samples from then on."""
+        """One training step; where a GPU's memory runs out, with half the samples from then on.
+
+        Raises TrainingError where steps have not been finite for long; the step is whole then.
+        """
         begun = time.perf_counter()
         self.timer.start()
         drawn, lr, done = self.rays, self.lr(), None
@@ -129,6 +137,8 @@ class Trainer:
         self.batches.update(self.step)
         self.step += 1
         self.seconds += time.perf_counter() - begun
+        if self._read:
+            self.health.record(self.step, self.skipped, done[0])
         return StepStats(self.step, self.seconds, done[0], drawn, *done[1:], lr)
 
     def synchronize(self) -> None:
@@ -186,6 +196,7 @@ class Trainer:
         self.training_step.load_state_dict(state["training_step"])
         self.step, self.seconds = state["step"], state["seconds"]
         self.skipped, self.rays = state["skipped"], state["rays"]
+        self.health.start_at(self.step, self.skipped)
         self.timer.seconds = dict(state["stages"])
         self._aim_at(state["samples"])
         if state["device"] == self.device.type:
@@ -199,7 +210,7 @@ class Trainer:
         """A step whose shapes follow the data; losses, samples evaluated, samples kept."""
         result = self.training_step(self.rays)
         losses = {name: float(value) for name, value in result.terms.items()}
-        if bool(result.finite):
+        if bool(result.finite) and bool(self.optimizer.gradients_are_finite()):
             self.optimizer.apply()
         else:
             self.skipped += 1
@@ -223,7 +234,8 @@ class Trainer:
         adapts = (
             self.step < _SETTLING or (self.step + 1) % self.config.fixed_shapes.adapt_every == 0
         )
-        if adapts or self._known is None:
+        self._read = adapts or self._known is None
+        if self._known is None or self._read:
             self._known = self.replay.step.read()
             self.skipped = self._known.skipped
         if adapts:
@@ -263,17 +275,15 @@ class Trainer:
         return int(min(max(wanted, self.rays / 2, 64), self.rays * 2, _MOST_RAYS))
 
 
-def check_depths(config: RunConfig, scene: Scene) -> None:
-    """Raise SceneError where depth maps are to be used and no training view has one."""
-    if config.calibration.depth > 0 and all(view.depth is None for view in scene.train):
-        raise SceneError(f"{scene.name}: calibration.depth needs depth maps; no view has one")
-
-
 def fit(trainer: Trainer) -> Iterator[StepStats]:
-    """Train until the budget is used, yielding after each step."""
+    """Train until the budget is used, yielding after each step.
+
+    Raises TrainingError where nothing is learned any more; the trainer may be saved all the same.
+    """
     while trainer.progress() < 1:
         yield trainer.advance()
     trainer.synchronize()
+    trainer.health.tell_end()
 
 
 def warm_up(scene: Scene, config: RunConfig) -> float:

@@ -76,12 +76,6 @@ def to_unit(world, less=0):
     return np.array([[across, 0, -1, 0], [0, down, -1, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
 
 
-def in_float32(matrices):
-    """All matrices rounded, and K repeated as it was before."""
-    with_cameras(intrinsics)(matrices)
-    matrices.update({name: np.float32(matrix) for name, matrix in matrices.items()})
-
-
 def nearly_without_skew(world):
     """K as it was before rounding left a skew of a ten-thousandth of the focal length."""
     k = intrinsics(world)
@@ -93,7 +87,6 @@ SAME = {
     "large": scaled(-1e9),
     "inverses": lambda m: m.update(world_mat_inv_3=np.eye(4), scale_mat_inv_0=np.eye(4)),
     "K repeated": with_cameras(intrinsics),
-    "K repeated, all in float32": in_float32,
     "K repeated but for rounding": with_cameras(nearly_without_skew),
     "pixels to -1 ... 1": with_cameras(to_unit),
     "centers to -1 ... 1": with_cameras(lambda world: to_unit(world, 1)),

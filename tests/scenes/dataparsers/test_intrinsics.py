@@ -108,6 +108,9 @@ REFUSED = [
     ({"latlong": True, "cx": 3}, "cx must be 6: the image shows all directions, got 3"),
     ({"latlong": True, "k1": 0.1}, "the equirectangular lens has none"),
     ({"x_fov": 200}, "x_fov must be an angle in degrees between 0 and 180, got 200"),
+    ({"fl_x": 0.5}, "fl_x must be in pixels of "),
+    ({"distortion": [0.1, 0]}, "distortion must be absent: coefficients are read from k1"),
+    ({"lens_model": "fisheye"}, "lens_model must be absent: the lens is read from camera_model"),
     ({"camera_angle_y": 4}, "camera_angle_y must be an angle in radians between 0 and pi"),
 ]
 
@@ -121,7 +124,7 @@ def test_what_would_change_the_camera_is_refused_by_name(write, keys, complaint)
         assert complaint in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["fx", "intrinsics", "K", "camera_intrinsics"])
+@pytest.mark.parametrize("name", ["fx", "intrinsics", "K", "camera_intrinsics", "fov"])
 def test_intrinsics_by_another_name_are_refused_where_the_usual_ones_lack(write, name):
     with pytest.raises(SceneError, match=rf"{name} must be absent, or stated as fl_x"):
         open_scene(write({"camera_angle_x": 0.7}, **{name: 9}), PLAIN)

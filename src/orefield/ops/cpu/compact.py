@@ -3,10 +3,12 @@
 import numba
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import prange
+
+from orefield.system.kernel_cache import kernel
 
 
-@njit(parallel=True, cache=True)
+@kernel(parallel=True)
 def _compact(mask, tasks, counts, index):
     n, capacity = len(mask), len(index)
     for task in prange(tasks):

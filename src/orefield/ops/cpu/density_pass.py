@@ -16,6 +16,7 @@ from numba import njit, prange
 
 from orefield.ops.cpu.hash_grid import BLOCK, arrays, complex_rows, encode
 from orefield.ops.cpu.march import distance, inverse, next_sample, place, walk_of
+from orefield.system.kernel_cache import kernel
 from orefield.types import PackedSamples
 
 _I, _F = np.int32, np.float32
@@ -122,7 +123,7 @@ def _keep_visible(
     return passed, remaining, logged
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@kernel(parallel=True, error_model="numpy")
 def _density_pass(
     rays, clear, walk, table, layout, w1, w2, start, limits, stretch,
     tasks, evaluated, found, counts, log,
@@ -177,7 +178,7 @@ def _density_pass(
         evaluated[task], found[task] = total, logged
 
 
-@njit(parallel=True, cache=True)
+@kernel(parallel=True)
 def _write_in_ray_order(tasks, found, starts, log, positions, t, dt, ray, geometry):
     log_ray, log_t, log_dt, log_position, log_geometry = log
     for task in prange(tasks):

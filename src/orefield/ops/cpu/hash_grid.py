@@ -11,6 +11,8 @@ import torch
 from numba import njit, prange
 from numba.extending import overload
 
+from orefield.system.kernel_cache import kernel
+
 _U = np.uint32
 _P1, _P2 = _U(2654435761), _U(805459861)
 _ONE = np.float32(1)
@@ -19,10 +21,14 @@ BLOCK = 128
 
 @njit(inline="always")
 def cell(x, r):
-    """Cell index and offset inside it; positions outside the cube are clamped to it."""
+    """Cell index and offset inside it; positions outside the cube are clamped to it.
+
+    The index is clamped as an unsigned integer, which a NaN's becomes as well: fastmath may assume
+    that there is none, and then does not clamp it.
+    """
     x = min(max(x, np.float32(0)), _ONE) * np.float32(r)
-    i = min(np.int32(x), np.int32(r) - np.int32(1))
-    return _U(i), x - np.float32(i)
+    i = min(_U(np.int32(x)), _U(r) - _U(1))
+    return i, x - np.float32(np.int32(i))
 
 
 @njit(inline="always")
@@ -138,7 +144,7 @@ def encode(table, positions, at, n, level, layout, index, weight, out, to):
         out[2 * level + 1, to + q] = stored(out, imag)
 
 
-@njit(parallel=True, fastmath=True, cache=True)
+@kernel(parallel=True, fastmath=True)
 def _hash_grid_forward(table, positions, layout, tasks, out):
     samples = positions.shape[1]
     for task in prange(tasks):
@@ -158,7 +164,7 @@ def _scatter(table, index, weight, q, g0, g1):
         table[row] = complex(old.real + w * g0, old.imag + w * g1)
 
 
-@njit(parallel=True, fastmath=True, cache=True)
+@kernel(parallel=True, fastmath=True)
 def _hash_grid_backward(grad, positions, layout, tasks, sink):
     # A task owns whole levels, dealt out like cards (fine levels cost most): the scatter needs no
     # atomics and repeats bit for bit, whatever the number of threads.

@@ -5,6 +5,7 @@ import torch
 from numba import njit, prange
 
 from orefield.ops.cpu.hash_grid import arrays, cell, complex_rows, corners
+from orefield.system.kernel_cache import kernel
 
 _U, _F = np.uint32, np.float32
 
@@ -21,7 +22,7 @@ def _inside(x):
     return _F(1) if x >= _F(0) and x <= _F(1) else _F(0)
 
 
-@njit(parallel=True, fastmath=True, cache=True)
+@kernel(parallel=True, fastmath=True)
 def _hash_grid_positions_backward(grad, table, positions, layout, out):
     first, resolution, size, dense = layout
     for i in prange(positions.shape[1]):

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from numba import njit, prange
 
+from orefield.ops.march import DOUBLINGS
+from orefield.system.kernel_cache import kernel
 from orefield.types import PackedSamples
 
 _I, _F = np.int32, np.float32
@@ -38,7 +40,7 @@ def inverse(x):
 @njit(inline="always")
 def distance(u, dt, octave, per_octave):
     """t(u), the step there, and the number of doublings before."""
-    doublings = max(_I(u * per_octave) - _I(1), _I(0))
+    doublings = min(max(_I(u * per_octave) - _I(1), _I(0)), _I(DOUBLINGS))
     step = dt * _F(_I(1) << doublings)
     return step * (u - _F(doublings) * octave), step, doublings
 
@@ -85,7 +87,7 @@ def next_sample(k, shift, begin, end, walk, ox, oy, oz, dx, dy, dz, ix, iy, iz, 
         k += max(_I(leap), _I(1))
 
 
-@njit(parallel=True, cache=True, error_model="numpy")
+@kernel(parallel=True, error_model="numpy")
 def _march_find(o, d, begin, leave, clear, walk, jitter, first, limit, ks, counts, going):
     res, cells = _I(clear.shape[1]), clear.reshape(-1)
     for r in prange(len(o)):
@@ -113,7 +115,7 @@ def place(o, d, r, t, levels):
     return contracted(x, y, z) if levels > 1 else (x, y, z)
 
 
-@njit(parallel=True, cache=True)
+@kernel(parallel=True)
 def _march_write(o, d, begin, walk, jitter, ks, spans, positions, t, dt, ray):
     least, octave, per_octave, levels = walk
     for r in prange(len(o)):

@@ -3,14 +3,15 @@
 import math
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from orefield.ops.sparse_adam import half_copy
+from orefield.system.kernel_cache import kernel
 
 _BLOCK = 4096
 
 
-@njit(parallel=True, fastmath=True, cache=True)
+@kernel(parallel=True, fastmath=True)
 def _sparse_adam(table, grad, mean, square, scale, bias, beta1, beta2, eps):
     rows = len(table)
     for block in prange((rows + _BLOCK - 1) // _BLOCK):

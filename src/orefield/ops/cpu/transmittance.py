@@ -3,10 +3,12 @@
 import math
 
 import torch
-from numba import njit, prange
+from numba import prange
+
+from orefield.system.kernel_cache import kernel
 
 
-@njit(parallel=True, cache=True)
+@kernel(parallel=True)
 def _transmittance(log_density, dt, spans, initial, largest, before, weights, after):
     for r in prange(len(spans)):
         first, count = spans[r, 0], spans[r, 1]

@@ -3,10 +3,12 @@
 import math
 
 import torch
-from numba import njit, prange
+from numba import prange
+
+from orefield.system.kernel_cache import kernel
 
 
-@njit(parallel=True, cache=True)
+@kernel(parallel=True)
 def _volume_rendering_forward(raw, t, dt, spans, largest, color, opacity, depth, x, behind, w, rgb):
     for r in prange(len(spans)):
         first, count = spans[r, 0], spans[r, 1]
@@ -30,7 +32,7 @@ def _volume_rendering_forward(raw, t, dt, spans, largest, color, opacity, depth,
         opacity[r], depth[r] = mass, far
 
 
-@njit(parallel=True, cache=True)
+@kernel(parallel=True)
 def _volume_rendering_backward(
     raw, t, spans, largest, x, behind, w, rgb, g_color, g_opacity, g_depth, g_weights, out
 ):

@@ -20,7 +20,7 @@ def cell(p_points, o_n, m_n, r):
     """Cell index and offset inside it; positions outside the cube are clamped to it."""
     b_x = tl.load(p_points + o_n, mask=m_n, other=0.0)
     b_x = tl.minimum(tl.maximum(b_x, 0.0), 1.0) * r.to(tl.float32)
-    b_i = tl.minimum(b_x.to(tl.int32), r - 1)
+    b_i = tl.minimum(tl.maximum(b_x.to(tl.int32), 0), r - 1)  # integers: a NaN's is any of them
     return b_i.to(tl.uint32), b_x - b_i.to(tl.float32)
 
 

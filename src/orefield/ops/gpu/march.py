@@ -9,12 +9,14 @@ import torch
 import triton
 import triton.language as tl
 
+from orefield.ops.march import DOUBLINGS
 from orefield.types import PackedSamples
 
 _BLOCK = 32
 """One warp: the fewer rays wait for the longest of them, the better."""
 _FAR = tl.constexpr(1e30)
 _LONGEST = tl.constexpr(1e6)
+_DOUBLINGS = tl.constexpr(DOUBLINGS)
 
 
 @triton.jit
@@ -24,7 +26,7 @@ def _inverse(b_d):
 
 @triton.jit
 def _cell(b_x, res):
-    return tl.minimum(tl.maximum(b_x * res, 0.0), res - 1.0).to(tl.int32)
+    return tl.minimum(tl.maximum((b_x * res.to(tl.float32)).to(tl.int32), 0), res - 1)
 
 
 @triton.jit
@@ -70,11 +72,11 @@ def _march(
         b_start += tl.load(spans_ptr + 2 * o_r, mask=m_r, other=0)
         b_limit = tl.load(spans_ptr + 2 * o_r + 1, mask=m_r, other=0)
         m_on &= b_limit > 0
-    width, size = 1.0 / res, res.to(tl.float32)
+    width = 1.0 / res
     b_following = tl.full([BLOCK], -1, tl.int32)
     while tl.max(m_on.to(tl.int32), 0) > 0:
         b_u = b_begin + (b_k.to(tl.float32) + b_shift)
-        b_doublings = tl.maximum((b_u * per_octave).to(tl.int32) - 1, 0)
+        b_doublings = tl.minimum(tl.maximum((b_u * per_octave).to(tl.int32) - 1, 0), _DOUBLINGS)
         b_step = dt * (tl.full([BLOCK], 1, tl.int32) << b_doublings).to(tl.float32)
         b_t = b_step * (b_u - b_doublings.to(tl.float32) * octave)
         m_on &= b_t < b_end
@@ -88,7 +90,7 @@ def _march(
         b_side = (tl.full([BLOCK], 1, tl.int32) << b_level).to(tl.float32)
         b_per_side = 1.0 / b_side
         b_px, b_py, b_pz = b_px * b_per_side + 0.5, b_py * b_per_side + 0.5, b_pz * b_per_side + 0.5
-        b_cx, b_cy, b_cz = _cell(b_px, size), _cell(b_py, size), _cell(b_pz, size)
+        b_cx, b_cy, b_cz = _cell(b_px, res), _cell(b_py, res), _cell(b_pz, res)
         o_cell = ((b_level.to(tl.int64) * res + b_cx) * res + b_cy) * res + b_cz
         b_clear = tl.load(clear_ptr + o_cell, mask=m_on, other=1).to(tl.int32)
         m_hit = m_on & (b_clear == 0)

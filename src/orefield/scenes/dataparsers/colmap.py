@@ -3,13 +3,14 @@
 A model is looked for in `sparse/0`, `sparse/1` and so on, of which the one with the most images is
 read; then in `sparse` itself; then likewise in `colmap/sparse`; then in the folder itself.
 Photographs are matched with the model's images one by one: by name, then in any capitals, then
-without ending; if none of them fits, by the last part of the name; only if none fits so either, and
+without ending; if none of them fits, by the ends of the names; only if none fits so either, and
 there are as many, in sorted order.
 """
 
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from orefield.config import SceneConfig
@@ -37,8 +38,8 @@ from orefield.scenes.dataparsers.folders import (
 )
 from orefield.scenes.dataparsers.names import (
     Form,
-    base_stem,
-    basename,
+    Matches,
+    last_parts,
     match_names,
     natural_key,
     slashes,
@@ -64,10 +65,8 @@ _FORMS: tuple[tuple[Form, Form], ...] = (
     *((str, str), (slashes, slashes)),
     *((slashes, stem), (stem, stem)),  # a name may have no ending, but a dot
 )
-_LAST_FORMS: tuple[tuple[Form, Form], ...] = (
-    *((basename, basename), (basename, base_stem), (base_stem, base_stem)),
-)
-"""For photographs that moved to other folders, or whose model names them from another one."""
+LAST_PARTS = (3, 2, 1)
+"""How much of names is compared where photographs moved, or a model names them from elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -194,14 +193,9 @@ def _match(images: Sequence[ModelImage], files: Sequence[str], where: Path) -> d
     names = [image.name for image in images]
     matches = match_names(names, files, _FORMS)
     if not matches.found and not matches.unclear:
-        matches = match_names(names, files, _LAST_FORMS)
+        matches = _match_ends(names, files, where)
         if not matches.found and not matches.unclear:
             return _in_order(names, files, where)
-        for name, file in list(matches.found.items())[:1]:
-            _warn(
-                f"{where}: images lie in other folders than in the model; matched by the last part "
-                f"of their names, {file:.80} as {name:.80}"
-            )
     if matches.unclear:
         pairs = [f"{n!r:.80} ({few(f)})" for n, f in matches.unclear.items()]
         text = f"{where}: which photographs belong to these images of the model is not clear"
@@ -211,6 +205,34 @@ def _match(images: Sequence[ModelImage], files: Sequence[str], where: Path) -> d
     missing = [n for n in names if n not in matches.found and n not in matches.unclear]
     report_missing(str(where), missing, len(images))
     return matches.found
+
+
+def _match_ends(names: Sequence[str], files: Sequence[str], where: Path) -> Matches:
+    """Files that lie in other folders than the model says, as the ends of their names pair them.
+
+    All pairs go by as many parts, the most that fit any: a photograph whose folder is not the
+    model's must not take the place of a missing one.
+    """
+    matches = Matches({}, {})
+    for count in LAST_PARTS:
+        forms = [
+            (partial(_end, of_name, count), partial(_end, of_file, count))
+            for of_name, of_file in _FORMS
+        ]
+        matches = match_names(names, files, forms)
+        if matches.found:
+            name, file = next(iter(matches.found.items()))
+            _warn(
+                f"{where}: images lie in other folders than in the model; matched by the ends of "
+                f"their names, {file:.80} as {name:.80}"
+            )
+        if matches.found or matches.unclear:
+            break
+    return matches
+
+
+def _end(form: Form, count: int, name: str) -> str:
+    return last_parts(form(name), count)
 
 
 def _in_order(names: Sequence[str], files: Sequence[str], where: Path) -> dict[str, str]:

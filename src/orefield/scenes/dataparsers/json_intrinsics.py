@@ -42,6 +42,9 @@ COEFFICIENTS: dict[Lens, tuple[str, ...]] = {
 OFF_CENTER = 1.0
 """Pixels that the principal point of an equirectangular image may be off, by another convention."""
 
+SHORTEST = 0.05
+"""Shorter focal lengths, in widths of the photograph, are not in pixels: some files have 0..1."""
+
 
 @dataclass(frozen=True)
 class PhotoCamera:
@@ -70,7 +73,7 @@ def read_camera(entry: Record, root: Record, image: Path) -> PhotoCamera:
             if place and abs(place.number(name) - size / 2) > OFF_CENTER:
                 raise place.wrong(name, f"{size / 2:g}: the image shows all directions")
         return PhotoCamera(panorama(width, height), upright, shared=False)
-    fx, fy, focal = _focal_length(entry, root, width, height)
+    fx, fy, focal = _focal_length(entry, root, width, height, image)
     cx, cy = (_stated((entry, root), name) for name in ("cx", "cy"))
     center = cx.number("cx") if cx else width / 2, cy.number("cy") if cy else height / 2
     names = ", ".join(COEFFICIENTS[lens][: len(distortion)])
@@ -108,7 +111,7 @@ def _size(entry: Record, root: Record, image: Path) -> tuple[int, int, bool]:
 
 
 def _focal_length(
-    entry: Record, root: Record, width: int, height: int
+    entry: Record, root: Record, width: int, height: int, image: Path
 ) -> tuple[float, float, Record]:
     """Focal lengths in pixels along x and y, and the record that states them."""
     kinds: tuple[tuple[str, str, Callable[[Record, str, int], float]], ...] = (
@@ -121,6 +124,9 @@ def _focal_length(
             fx = read(record, x, width) if record.has(x) else None
             fy = read(record, y, height) if record.has(y) else None
             if focal := fx or fy:
+                if focal < width * SHORTEST:
+                    name = x if fx else y
+                    raise record.wrong(name, f"in pixels of {image.name}, {width} x {height}")
                 return focal, fy or focal, record
     expected = "a focal length in pixels, here or at the top, or camera_angle_x"
     raise entry.wrong("fl_x", expected)

@@ -39,7 +39,11 @@ REFUSED = {
     "equirectangular": "absent: instant-ngp's has rows of equal area; rows at equal angles are "
     "latlong, or camera_model EQUIRECTANGULAR",
     "orthographic": "absent: an orthographic lens is not supported",
-    "distortion_params": "absent: coefficients are read from k1, k2, p1, p2, k3, k4",
+    **dict.fromkeys(
+        ("distortion_params", "distortion", "distortion_coefficients", "dist", "dist_coeffs"),
+        "absent: coefficients are read from k1, k2, p1, p2, k3, k4",
+    ),
+    "lens_model": "absent: the lens is read from camera_model",
     "skew": "absent or zero: pixels must be rectangles",
     "from_na": "absent or false: camera axes must be OpenGL's, not NeuS2's",
     "normal_mts_args": "absent: camera axes must be OpenGL's, not Mitsuba's",
@@ -49,7 +53,7 @@ LENS_NAMES = ("camera_type", "lens_type", "projection")
 """Read only to refuse what is not a perspective lens."""
 SPELLINGS = {
     **{"fx": "fl_x", "fy": "fl_y", "c_x": "cx", "c_y": "cy"},
-    **dict.fromkeys(("K", "intrinsics", "intrinsic_matrix", "camera_intrinsics"), "fl_x"),
+    **dict.fromkeys(("K", "intrinsics", "intrinsic_matrix", "camera_intrinsics", "fov"), "fl_x"),
 }
 """Other names of intrinsics, and the key that makes them superfluous where it stands beside."""
 

@@ -56,14 +56,9 @@ def stem(name: str) -> str:
     return posixpath.splitext(slashes(name))[0]
 
 
-def basename(name: str) -> str:
-    """The last part of a path: `left/0001.jpg` -> `0001.jpg`."""
-    return posixpath.basename(slashes(name))
-
-
-def base_stem(name: str) -> str:
-    """The last part of a path, without its ending: `left/0001.jpg` -> `0001`."""
-    return posixpath.basename(stem(name))
+def last_parts(name: str, count: int) -> str:
+    """The end of a path, so many folders and names: 2 of `images/left/0001` -> `left/0001`."""
+    return "/".join(name.split("/")[-count:])
 
 
 def natural_key(name: str) -> tuple[list[str | tuple[int, str]], str]:
