@@ -45,7 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     with any_encoding():
         try:
             code = _answer(words)
-            sys.stdout.flush()
+            if sys.stdout is not None:  # closed from the start, as by `>&-`
+                sys.stdout.flush()
             return code
         except BrokenPipeError:  # whoever read our output has seen enough, as `head` does
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

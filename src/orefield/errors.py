@@ -27,9 +27,9 @@ def printable(text: str) -> str:
 class OrefieldError(ValueError):
     """Something the caller gave cannot be used; the message names it and says what was expected."""
 
-    def __init__(self, message: str) -> None:
-        """The message is made one line (see `one_line`)."""
-        super().__init__(one_line(message))
+    def __str__(self) -> str:
+        """The message as one line (see `one_line`)."""
+        return one_line(super().__str__())
 
 
 class ConfigError(OrefieldError):

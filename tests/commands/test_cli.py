@@ -123,3 +123,10 @@ def test_a_reader_that_has_seen_enough_hears_no_more() -> None:
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert done.stdout.strip() in ("0", "1")
+
+
+@pytest.mark.parametrize("words", ["scenes", "--version", "scenes 2>&-"])
+def test_an_output_closed_from_the_start_is_no_error(words: str) -> None:
+    line = f"{sys.executable} -m orefield {words} >&-"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

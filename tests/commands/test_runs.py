@@ -70,6 +70,11 @@ def test_render_writes_frames_of_the_given_width(whole_run: Path, tmp_path: Path
     assert (out / "video.mp4").stat().st_size > 0
 
 
+def test_render_makes_no_video_of_single_pixels(trained, capsys) -> None:
+    assert main(["render", str(trained), "--frames", "1", "--width", "1"]) == 0
+    assert "no video: that needs frames of 2 x 2 pixels" in capsys.readouterr().out
+
+
 def test_render_without_the_video_extra_says_how_to_get_it(trained, monkeypatch, capsys) -> None:
     monkeypatch.setattr("orefield.report.video.can_write_video", lambda: False)
     assert main(["render", str(trained), "--frames", "1"]) == 0
@@ -175,3 +180,18 @@ def test_a_free_folder_never_holds_anything(tmp_path: Path, monkeypatch) -> None
         folder = free_folder("lego")
         assert folder == Path("runs") / expected
         folder.mkdir(parents=True)
+
+
+@pytest.mark.parametrize("command", ["eval", "render"])
+def test_pictures_are_not_written_through_a_link(
+    trained: Path, tmp_path: Path, capsys, command
+) -> None:
+    shutil.rmtree(trained / "renders")
+    (tmp_path / "elsewhere").mkdir()
+    (trained / "renders").symlink_to(tmp_path / "elsewhere")
+    assert main([command, str(trained)]) == 1
+    assert "renders: is a link; expected a folder, or none" in capsys.readouterr().err
+    assert not any((tmp_path / "elsewhere").iterdir())
+    assert (
+        main(["render", str(trained), "--frames", "1", "--out", str(tmp_path / "elsewhere")]) == 0
+    )

@@ -1,5 +1,6 @@
 """Laws of reports: histories average what they take in, pictures show what they say."""
 
+import resource
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from orefield.report.pictures import (
     contact_sheet,
     depth_pixels,
     error_pixels,
+    save_picture,
     to_pixels,
 )
 from orefield.report.plots import plot_kept, plot_psnr
@@ -184,3 +186,20 @@ def test_plots_show_the_curves(tmp_path: Path) -> None:
         with Image.open(full) as one, Image.open(empty) as other:
             assert one.size == other.size == (910, 520)
             assert np.asarray(one).tobytes() != np.asarray(other).tobytes()
+
+
+def test_a_picture_that_cannot_be_written_is_named_and_leaves_the_old_one(tmp_path: Path) -> None:
+    """The operating system refuses files above a limit, in the middle of a write."""
+    path = tmp_path / "renders" / "r_0.png"
+    save_picture(np.zeros((4, 4, 3), np.uint8), path)
+    before = path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(OSError, match=r"renders/r_0\.png"):
+            save_picture(noise, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == before
+    assert [file.name for file in path.parent.iterdir()] == ["r_0.png"]

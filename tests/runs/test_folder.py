@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import resource
 from pathlib import Path
 
@@ -71,6 +72,17 @@ def test_a_folder_with_a_run_is_refused_and_overwriting_removes_just_the_run(tra
     assert sorted(p.name for p in folder.iterdir()) == ["config.json", "notes.txt"]
 
 
+def test_overwriting_removes_a_link_to_pictures_and_not_where_it_leads(trained, tmp_path) -> None:
+    folder, _ = trained
+    (tmp_path / "album").mkdir()
+    (tmp_path / "album" / "holiday.png").write_bytes(b"precious")
+    (folder / "renders").symlink_to(tmp_path / "album", target_is_directory=True)
+    (folder / "plots").symlink_to(tmp_path / "nowhere")
+    create_run(folder, HEADER, overwrite=True)
+    assert [path.name for path in folder.iterdir()] == ["config.json"]
+    assert (tmp_path / "album" / "holiday.png").read_bytes() == b"precious"
+
+
 def test_a_folder_with_other_files_is_refused_and_overwriting_keeps_them(tmp_path: Path) -> None:
     (tmp_path / "renders").mkdir()
     (tmp_path / "renders" / "holiday.png").write_bytes(b"precious")
@@ -84,6 +96,13 @@ def test_a_file_where_the_folder_should_be_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("")
     with pytest.raises(RunError, match="run: is a file"):
         create_run(tmp_path / "run", HEADER, overwrite=True)
+
+
+def test_a_name_that_could_not_be_opened_again_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")  # as in an old archive
+    with pytest.raises(RunError, match=r"caf\\udce9: is no valid UTF-8"):
+        create_run(folder, HEADER)
+    assert not any(tmp_path.iterdir())
 
 
 def test_no_space_leaves_the_last_save_whole(trained) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orefield._version import __version__
+from orefield.system.console import say
 from orefield.system.processor import processor_flags, processor_name
 
 if TYPE_CHECKING:
@@ -31,12 +32,12 @@ def run(args: Args) -> int:
     findings = []
     for finding in examine():
         findings.append(finding)
-        print(f"{finding.name:<16} {finding.value}", flush=True)
+        say(f"{finding.name:<16} {finding.value}")
     remedies = [f for f in findings if f.remedy]
     for finding in remedies:
-        print(f"to fix {finding.name}: {finding.remedy}")
+        say(f"to fix {finding.name}: {finding.remedy}")
     broken = any(finding.needed for finding in remedies)
-    print("something needed is missing" if broken else "all well")
+    say("something needed is missing" if broken else "all well")
     return int(broken)
 
 

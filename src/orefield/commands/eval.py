@@ -31,7 +31,7 @@ def run(args: Args) -> int:
     from orefield.evaluation.protocol import protocol
     from orefield.evaluation.views import refuse_small_views
     from orefield.runs.evaluate import evaluate_run
-    from orefield.runs.folder import load_run, lock_run
+    from orefield.runs.folder import load_run, lock_run, refuse_links
     from orefield.runs.reopen import reopen_scene
     from orefield.scenes import describe
     from orefield.system.files import read_json, write_json
@@ -39,6 +39,7 @@ def run(args: Args) -> int:
 
     path = args.run / "metrics.json"
     with lock_run(args.run)[0]:  # a run in training would change under the evaluation
+        refuse_links(args.run)
         loaded = load_run(args.run, args.device)
         config = loaded.header.config
         use_threads(config.threads)

@@ -58,11 +58,13 @@ def run(args: Args) -> int:
     """Load the run and its scene, render each frame, then write the video."""
     from orefield.report.pictures import save_picture
     from orefield.report.video import INSTALL, can_write_video, write_video
-    from orefield.runs.folder import load_run
+    from orefield.runs.folder import load_run, refuse_links
     from orefield.runs.reopen import reopen_scene
     from orefield.scenes import describe
     from orefield.system.threads import use_threads
 
+    if args.out is None:
+        refuse_links(args.run)
     loaded = load_run(args.run, args.device)
     use_threads(loaded.header.config.threads)
     scene = reopen_scene(loaded.header, args.scene, args.allow_outside)
@@ -76,6 +78,8 @@ def run(args: Args) -> int:
     say(f"wrote {len(files)} pictures to {out}")
     if len(sizes) != 1:
         say(f"no video: that needs frames of one size, got {len(sizes)} sizes")
+    elif min(frame.shape[:2]) < 2:
+        say("no video: that needs frames of 2 x 2 pixels or more")
     elif not can_write_video():
         say(f"no video: that needs {INSTALL}")
     else:

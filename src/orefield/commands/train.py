@@ -49,7 +49,7 @@ def run(args: Args) -> int:
     started = start_run(scene, folder, config, args.overwrite, args.mining_maps)
     say("compiling kernels (slow only in the first run) ...")
     seconds = warm_up(scene, config)
-    say(f"kernels ready after {seconds:.1f} s, cached for the next run")
+    say(f"kernels ready after {seconds:.1f} s")
     return train_to_end(started)
 
 

@@ -1,5 +1,6 @@
 """Photograph, render and error side by side; depth in color; contact sheets."""
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,8 @@ import torch
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
+
+from orefield.system.files import write_atomically
 
 ERROR_GAIN = 4
 """Errors are shown this many times as strong."""
@@ -82,10 +85,12 @@ def contact_sheet(pictures: list[Image.Image], columns: int = 2) -> Image.Image:
 
 
 def save_picture(picture: Image.Image | Pixels, path: Path) -> None:
-    """Write a PNG, making its folder."""
+    """Write a PNG, making its folder; OSError names the file, and leaves an old one as it was."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
-    image.save(path)
+    data = BytesIO()
+    image.save(data, "png")
+    write_atomically(path, data.getvalue())
 
 
 def _colored(values: Float[Tensor, "height width"], color_map: str) -> Pixels:

@@ -78,8 +78,13 @@ class Run:
 def check_folder(folder: Path, overwrite: bool = False) -> None:
     """Raise RunError for a folder in which no new run may begin.
 
-    That is one which holds anything, unless `overwrite`, and one that another process uses.
+    That is one which holds anything, unless `overwrite`, one that another process uses, and one
+    whose name safetensors could not open again.
     """
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise RunError(f"{folder}: is no valid UTF-8; choose another name") from None
     if not folder.exists():
         return
     if not folder.is_dir():
@@ -108,6 +113,16 @@ def create_run(folder: Path, header: RunHeader, overwrite: bool = False) -> Fold
     for path in new:
         sync_folder(path.parent)
     return lock
+
+
+def refuse_links(folder: Path) -> None:
+    """Raise RunError where a folder for pictures is a link, by which a run would write elsewhere.
+
+    For commands that write into a run which may come from a stranger.
+    """
+    for name in _FOLDERS:
+        if (folder / name).is_symlink():
+            raise RunError(f"{folder / name}: is a link; expected a folder, or none")
 
 
 def lock_run(folder: Path) -> tuple[FolderLock, RunHeader]:
@@ -221,5 +236,7 @@ def _remove_run(folder: Path) -> None:
     for name in _FILES:
         (folder / name).unlink(missing_ok=True)
     for name in _FOLDERS:
-        if (folder / name).is_dir():
+        if (folder / name).is_symlink():  # what it leads to is somebody else's
+            (folder / name).unlink()
+        elif (folder / name).is_dir():
             shutil.rmtree(folder / name)

@@ -17,9 +17,9 @@ from orefield.errors import one_line
 class SceneWarning(UserWarning):
     """Something wrong in a scene on disk that is not fatal; the message names file and field."""
 
-    def __init__(self, message: str) -> None:
-        """The message is made one line (see `errors.one_line`)."""
-        super().__init__(one_line(message))
+    def __str__(self) -> str:
+        """The message as one line (see `errors.one_line`)."""
+        return one_line(super().__str__())
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from io import TextIOWrapper
-from typing import TextIO
+from typing import Any
 
 from orefield.errors import printable
 
 
-def say(text: str, stream: TextIO | None = None) -> None:
-    """Print at once; control characters, which names in files may hold, as escapes."""
+def say(text: str, stream: Any = None) -> None:
+    """Print at once, on stdout unless a stream is given.
+
+    Control characters, which names in files may hold, become escapes.
+    """
     print(printable(text), file=stream, flush=True)
 
 
