@@ -186,7 +186,7 @@ def damage(file: str, data: bytes, rng: random.Random) -> bytes:
     ("count", "seed"), [(400, 0), pytest.param(20_000, 1, marks=pytest.mark.slow)]
 )
 def test_damaged_runs_are_read_or_refused_in_one_line(
-    count: int, seed: int, saved, monkeypatch
+    count: int, seed: int, saved, monkeypatch, record_property
 ) -> None:
     folder, trainer = saved
     monkeypatch.setattr(folders, "_parts", lru_cache(folders._parts))  # most of the time else
@@ -204,7 +204,7 @@ def test_damaged_runs_are_read_or_refused_in_one_line(
             except Exception as error:
                 raise AssertionError(f"case {number} of seed {seed}: {file}: {error!r}") from error
             (folder / file).write_bytes(sound[file])
-    print(dict(counts))  # noqa: T201
+    record_property("counts", f"damaged run folders: {dict(counts)}")
     assert all(counts[f"{file} refused"] > count / 20 for file in FILES)
     assert sum(counts[f"{file} read"] for file in FILES) > count / 20
 

@@ -32,6 +32,7 @@ from orefield.system.lock import LOCK_FILE
 from orefield.training.trainer import Trainer, fit
 
 CALLS = ("write", "fsync", "replace", "open")
+KILLS = 25
 SAVED = ("config.json", "field.safetensors", "metrics.json", "state.safetensors")
 
 
@@ -170,11 +171,11 @@ def test_a_run_that_is_killed_in_a_save_goes_on_from_the_last(
 
 @pytest.mark.slow
 def test_a_run_that_is_killed_at_any_time_goes_on_as_if_it_had_not_been(
-    tmp_path: Path, tiny_scene: Scene, tiny_config: RunConfig
+    tmp_path: Path, tiny_scene: Scene, tiny_config: RunConfig, record_property
 ) -> None:
     config = dataclasses.replace(tiny_config, save_every=1e-9, steps=400)
     rng, states = random.Random(0), {}
-    for number in range(10):
+    for number in range(KILLS):
         folder = tmp_path / f"{number}"
         with subprocess.Popen(child(folder, tiny_scene, config, "write", 0)) as process:
             while not (folder / "state.safetensors").exists():
@@ -193,6 +194,7 @@ def test_a_run_that_is_killed_at_any_time_goes_on_as_if_it_had_not_been(
         if not states:
             break
     assert not states
+    record_property("counts", f"runs killed at random instants and resumed bit for bit: {KILLS}")
 
 
 @pytest.mark.parametrize("call", ["write", "replace"])
