@@ -194,6 +194,14 @@ def test_learning_rate_warms_up_and_ends_where_it_should_by_steps(make) -> None:
     assert trainer.lr() == pytest.approx(0.02 * 0.25)
 
 
+def test_learning_rate_stays_at_its_peak_until_the_decay_begins(make) -> None:
+    trainer = make("steps=40,optim.lr=0.02,optim.lr_final=0.25,optim.warmup=1,optim.decay_from=0.5")
+    rates = [stats.lr for stats in fit(trainer)]
+    assert rates[:20] == pytest.approx([0.02] * 20)
+    assert rates[20:] == pytest.approx([0.02 * 0.25 ** (step / 20) for step in range(20)])
+    assert trainer.lr() == pytest.approx(0.02 * 0.25)
+
+
 def test_learning_rate_follows_the_clock_where_the_budget_is_time(make) -> None:
     trainer = make("steps=0,seconds=100,optim.lr=0.02,optim.lr_final=0.25,optim.warmup=1")
     for seconds, want in [(0.0, 0.02), (50.0, 0.01), (100.0, 0.005), (170.0, 0.005)]:

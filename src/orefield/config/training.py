@@ -85,6 +85,8 @@ class OptimConfig:
     """Peak learning rate of Adam."""
     lr_final: float = 0.1
     """Learning rate at the end of the budget, as a share of the peak."""
+    decay_from: float = 0.0
+    """Share of the budget after which the learning rate falls, by equal factors for equal times."""
     warmup: int = 20
     """Steps over which the learning rate rises linearly from zero."""
     background: Background = "random"
@@ -95,6 +97,7 @@ class OptimConfig:
         _require(fits, "optim.target_samples", "in 256..2^24", self.target_samples)
         _require(0 < self.lr <= 10, "optim.lr", "positive, at most 10", self.lr)
         _require(0 < self.lr_final <= 1, "optim.lr_final", "in (0, 1]", self.lr_final)
+        _require(0 <= self.decay_from < 1, "optim.decay_from", "in [0, 1)", self.decay_from)
         _require(0 <= self.warmup <= 10**9, "optim.warmup", "in 0..10^9", self.warmup)
 
 

@@ -112,10 +112,11 @@ class Trainer:
         return min(done, 1.0)
 
     def lr(self) -> float:
-        """Linear warm-up, then exponential decay over the run's budget of time or steps."""
+        """Linear warm-up; exponential decay over the rest of the budget after `decay_from`."""
         optim = self.config.optim
         rise = min((self.step + 1) / max(optim.warmup, 1), 1.0)
-        return float(optim.lr * rise * optim.lr_final ** self.progress())
+        fallen = max(self.progress() - optim.decay_from, 0.0) / (1 - optim.decay_from)
+        return float(optim.lr * rise * optim.lr_final**fallen)
 
     def advance(self) -> StepStats:
         """One training step; where a GPU's memory runs out, with half the samples from then on.
