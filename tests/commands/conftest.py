@@ -1,6 +1,8 @@
 """Flags of the smallest run, and a run that was trained by them."""
 
+import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,20 @@ def whole_run(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     run = tmp_path_factory.mktemp("runs") / "whole"
     assert main(["train", str(tiny_folder), "--out", str(run), "--mining-maps", *TINY]) == 0
     return run
+
+
+@pytest.fixture
+def ends_as_whole(whole_run: Path) -> Callable[[Path], None]:
+    """Asserts that a run ended as that one: the same field, scores and steps."""
+
+    def check(run: Path) -> None:
+        whole, other = (json.loads((f / "metrics.json").read_text()) for f in (whole_run, run))
+        name = "field.safetensors"
+        assert (whole_run / name).read_bytes() == (run / name).read_bytes()
+        assert other["test"] == whole["test"]
+        assert [point["step"] for point in other["training"]["points"]] == list(range(1, 13))
+
+    return check
 
 
 @pytest.fixture

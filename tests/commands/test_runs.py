@@ -84,7 +84,7 @@ def test_render_without_the_video_extra_says_how_to_get_it(trained, monkeypatch,
 
 
 def test_ctrl_c_saves_and_resume_ends_where_an_uninterrupted_run_does(
-    tiny_folder: Path, tmp_path: Path, whole_run: Path, tiny_flags, monkeypatch, capsys
+    tiny_folder: Path, tmp_path: Path, ends_as_whole, tiny_flags, monkeypatch, capsys
 ) -> None:
     """The other run was trained by another call: so training twice gives the same field, too."""
 
@@ -105,11 +105,7 @@ def test_ctrl_c_saves_and_resume_ends_where_an_uninterrupted_run_does(
     assert "test" not in metrics(run)
     assert main(["resume", str(run)]) == 0
     assert "going on after 5 steps" in capsys.readouterr().out
-    whole, resumed = ((f / "field.safetensors").read_bytes() for f in (whole_run, run))
-    assert whole == resumed
-    assert metrics(run)["test"] == metrics(whole_run)["test"]
-    steps = [point["step"] for point in metrics(run)["training"]["points"]]
-    assert steps == list(range(1, 13))
+    ends_as_whole(run)
 
 
 def test_a_second_ctrl_c_stops_at_once(
@@ -196,3 +192,18 @@ def test_pictures_are_not_written_through_a_link(
     assert (
         main(["render", str(trained), "--frames", "1", "--out", str(tmp_path / "elsewhere")]) == 0
     )
+
+
+def test_every_command_is_told_where_a_moved_scene_is(
+    trained: Path, tiny_folder: Path, tmp_path: Path, capsys
+) -> None:
+    place = Path(shutil.copytree(tiny_folder, tmp_path / "moved scene"))
+    facts = json.loads((trained / "config.json").read_text())
+    (trained / "config.json").write_text(json.dumps({**facts, "scene": str(tmp_path / "gone")}))
+    flags = {"eval": [], "render": ["--frames", "1"], "resume": ["--steps", "13"]}
+    for command, more in flags.items():
+        assert main([command, str(trained), *more]) == 1
+        line = f"orefield: {tmp_path / 'gone'}: the run's scene is not there; --scene says where"
+        assert capsys.readouterr().err.startswith(line)
+        assert main([command, str(trained), *more, "--scene", str(place)]) == 0
+    assert json.loads((trained / "config.json").read_text())["scene"] == str(place)

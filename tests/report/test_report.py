@@ -1,6 +1,5 @@
 """Laws of reports: histories average what they take in, pictures show what they say."""
 
-import resource
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from limits import small_files
 from orefield.errors import RunError
 from orefield.report.history import Evaluation, History, history_from_dict
 from orefield.report.pictures import (
@@ -193,13 +193,8 @@ def test_a_picture_that_cannot_be_written_is_named_and_leaves_the_old_one(tmp_pa
     path = tmp_path / "renders" / "r_0.png"
     save_picture(np.zeros((4, 4, 3), np.uint8), path)
     before = path.read_bytes()
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
-    try:
-        with pytest.raises(OSError, match=r"renders/r_0\.png"):
-            save_picture(noise, path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with small_files(), pytest.raises(OSError, match=r"renders/r_0\.png"):
+        save_picture(noise, path)
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == ["r_0.png"]

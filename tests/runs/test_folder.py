@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import resource
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ import safetensors
 import safetensors.torch
 import torch
 
+from limits import small_files
 from orefield.config import FieldConfig, RunConfig
 from orefield.errors import RunError
 from orefield.rendering.render import render_view
@@ -110,13 +110,8 @@ def test_no_space_leaves_the_last_save_whole(trained) -> None:
     folder, trainer = trained
     before = contents(folder)
     trainer.advance()
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
-    try:
-        with pytest.raises(OSError, match=r"too large.*state\.safetensors"):
-            save_run(folder, trainer)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with small_files(), pytest.raises(OSError, match=r"too large.*state\.safetensors"):
+        save_run(folder, trainer)
     assert contents(folder) == before
 
 

@@ -13,8 +13,7 @@ import resource
 import shutil
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from typing import Any
 import pytest
 import torch
 
+from limits import little_memory
 from orefield.config import RunConfig
 from orefield.errors import LONGEST, OrefieldError, RunError
 from orefield.report.history import history_from_dict
@@ -35,8 +35,6 @@ from orefield.system.files import read_json
 from orefield.training.trainer import Trainer
 
 FILES = ("config.json", "field.safetensors", "state.safetensors", "metrics.json")
-SPARE_BYTES = 2**31
-"""Address space that reading may take; threads reserve most of it."""
 NUMBERS = [0, -1, 1, 2, 3.5, 1e-320, 1e31, 1e300, 10**12, 2**63, 10**400, True]
 TEXTS = ["", "\0", "\x1b[2J", "a" * 5000, "/dev/zero", "meta", "cuda:9", "\ud800", "NaN"]
 CONSTANTS = [math.nan, math.inf, -math.inf]
@@ -52,18 +50,6 @@ def saved(tmp_path: Path, tiny_scene: Scene, tiny_config: RunConfig) -> tuple[Pa
     run = start_run(tiny_scene, tmp_path / "run", tiny_config)
     list(run.train(stop=lambda: run.trainer.step == 3))
     return run.folder, Trainer(tiny_scene, tiny_config)
-
-
-@contextmanager
-def little_memory() -> Iterator[None]:
-    """Larger allocations fail inside."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + SPARE_BYTES, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def read_everything(folder: Path, trainer: Trainer, file: str) -> None:

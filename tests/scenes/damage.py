@@ -20,14 +20,13 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
+from limits import little_memory
 from orefield.config import SceneConfig
 from orefield.errors import LONGEST
 from orefield.scenes import open_scene
 from orefield.types import SceneError
 
 OPENED: list[str] | None = None
-SPARE_BYTES = 2**31
-"""Address space that a parser may take; its threads reserve most of it."""
 PATIENCE = 60
 """Seconds after which opening a small scene hangs."""
 
@@ -38,23 +37,6 @@ def record_opened(event, arguments):
 
 
 sys.addaudithook(record_opened)  # cannot be taken back: costs one comparison per event from here on
-
-
-@contextmanager
-def little_memory() -> Iterator[None]:
-    """An allocation out of proportion fails, where the system can be told so."""
-    if sys.platform != "linux":
-        yield
-        return
-    import resource
-
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + SPARE_BYTES, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 @contextmanager

@@ -51,10 +51,11 @@ def by_name(parsed):
 def test_photographs_become_a_scene_with_the_poses_they_were_taken_from(
     needs_pycolmap, photographs, real_scenes, tmp_path, capfd
 ):
-    out = tmp_path / "out"
+    out = tmp_path / "a scene"
     assert main(["prepare", str(photographs), str(out), *QUICK, "--model", "SIMPLE_RADIAL"]) == 0
     said = capfd.readouterr()
     assert "placed 6 of 6 photographs" in said.out
+    assert f"train with: orefield train '{out}'\n" in said.out
     assert not said.err  # pycolmap's log goes to a file
     assert list((out / "colmap").glob("log.*"))
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import track
 
 from orefield.config import RunConfig
-from orefield.errors import printable
+from orefield.errors import one_line
 from orefield.evaluation.views import BACKGROUND, evaluate_views, summary
 from orefield.report.pictures import comparison, contact_sheet, save_picture
 from orefield.scenes.scene import Scene
@@ -54,7 +54,7 @@ def evaluate_run(
     hidden = not (progress and console.is_terminal)
     bar = track(views, "evaluating", len(scene.test), console=console, disable=hidden)
     for index, view in enumerate(bar):
-        label = printable(view.score.name).replace("\n", " ")
+        label = one_line(view.score.name)
         picture = comparison(view.truth, view.render.color, label, view.score.psnr)
         save_picture(picture, renders / f"{stems[index]}.png")
         scores.append(view.score)

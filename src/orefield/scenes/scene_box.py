@@ -10,7 +10,6 @@ The kind of capture decides the box; all lengths are in the coordinates of the f
    there. An object that every photograph shows whole fits, even when the cameras aim beside it.
 4. *An unbounded scene* (the same without alpha): the cube centered at the focus that reaches as far
    as the farthest camera, because opaque photographs also show what lies behind the subject.
-
 5. *Cameras that look at no common point*, without bounds (straight down from a drone, along a wall,
    round a room, in all directions at once): poses alone do not say how far away anything is, but
    photographs of one capture overlap. The scene is unbounded; the cube is centered at the mean of

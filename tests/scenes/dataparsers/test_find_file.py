@@ -8,7 +8,7 @@ from PIL import Image
 
 from orefield.config import SceneConfig
 from orefield.scenes import SceneWarning, open_scene
-from orefield.scenes.dataparsers.find_file import converted, find_files, find_images
+from orefield.scenes.dataparsers.find_file import converted, find_named_files, find_named_images
 from orefield.scenes.dataparsers.folders import IMAGE_ENDINGS
 from orefield.scenes.dataparsers.parsed_scene import Folder, few, hold_out
 from orefield.types import SceneError
@@ -25,7 +25,7 @@ def touch(folder, *names):
 
 def found(folder, *names):
     """The file names that names stand for; None where there is none."""
-    images = find_images([folder / name for name in names])
+    images = find_named_images([folder / name for name in names])
     return [file and file.name for file in (images.get(folder / name) for name in names)]
 
 
@@ -55,7 +55,7 @@ def test_an_exact_name_wins_and_no_file_is_found_for_two_names(tmp_path):
 def test_other_files_have_no_other_endings(tmp_path):
     touch(tmp_path, "a.NPY", "b.png")
     paths = [tmp_path / name for name in ("a.npy", "b.jpg", "b")]
-    assert find_files(paths) == {paths[0]: tmp_path / "a.NPY"}
+    assert find_named_files(paths) == {paths[0]: tmp_path / "a.NPY"}
 
 
 def test_the_endings_that_differ_are_told_apart_from_capitals():
@@ -69,7 +69,7 @@ def test_a_directory_is_listed_once(tmp_path, monkeypatch):
     listed = []
     listing = Path.iterdir
     monkeypatch.setattr(Path, "iterdir", lambda path: listed.append(path) or listing(path))
-    assert len(find_images(tmp_path / str(i) for i in range(50))) == 50
+    assert len(find_named_images(tmp_path / str(i) for i in range(50))) == 50
     assert listed == [tmp_path]
 
 

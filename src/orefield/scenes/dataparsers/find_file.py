@@ -14,12 +14,12 @@ from orefield.scenes.dataparsers.names import Form, match_names
 from orefield.scenes.dataparsers.parsed_scene import is_file
 
 
-def find_files(paths: Iterable[Path]) -> dict[Path, Path]:
+def find_named_files(paths: Iterable[Path]) -> dict[Path, Path]:
     """The file of each of these names that has one; each directory is listed once."""
     return _find(paths, [(str, str)])
 
 
-def find_images(paths: Iterable[Path]) -> dict[Path, Path]:
+def find_named_images(paths: Iterable[Path]) -> dict[Path, Path]:
     """The image file of each of these names that has one; each directory is listed once."""
     endings: list[tuple[Form, Form]] = [(_with(ending), str) for ending in IMAGE_ENDINGS]
     return _find(paths, [(str, str), *endings, (_without_ending, _without_ending)])

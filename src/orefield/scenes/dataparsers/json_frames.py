@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from orefield.scenes.dataparsers.find_file import converted, find_files, find_images
+from orefield.scenes.dataparsers.find_file import converted, find_named_files, find_named_images
 from orefield.scenes.dataparsers.json_fields import Record
 from orefield.scenes.dataparsers.json_intrinsics import read_camera
 from orefield.scenes.dataparsers.json_keys import refuse_unread
@@ -39,7 +39,7 @@ class FrameReader:
         self.entries = root.records("frames")
         self._folder = folder
         self._paths = self._named(self.entries, "file_path")
-        self._found = find_images(self._paths.values())
+        self._found = find_named_images(self._paths.values())
 
     def path(self, entry: Record) -> Path:
         """The photograph that an entry names, whether or not it is there."""
@@ -65,8 +65,8 @@ class FrameReader:
         refuse_unread(self.root)
         if self.root.has("applied_transform"):
             self.root.matrix("applied_transform")
-        masks = self._beside(present, "mask_path", find_images)
-        depths = self._beside(present, "depth_file_path", find_files)
+        masks = self._beside(present, "mask_path", find_named_images)
+        depths = self._beside(present, "depth_file_path", find_named_files)
         images = {path: self._found[path] for path in map(self.path, present)}
         self._report_converted(images | dict(masks.values()))
         frames: dict[Path, Frame] = {}
