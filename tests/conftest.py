@@ -1,6 +1,7 @@
 """Shared by all tests: checked shapes, poisoned memory, seeds, and where the real scenes lie."""
 
 import os
+import signal
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -104,6 +105,17 @@ def few_threads() -> None:
     share = max(available() // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")), 1)
     torch.set_num_threads(share)
     numba.set_num_threads(min(share, numba.config.NUMBA_NUM_THREADS))
+
+
+@pytest.fixture(autouse=True)
+def signals_as_on_a_terminal() -> Iterator[None]:
+    """A process under nohup or in the background inherits that some are ignored; here none is."""
+    handlers = {"SIGINT": signal.default_int_handler, "SIGTERM": signal.SIG_DFL}
+    handlers |= {"SIGHUP": signal.SIG_DFL} if hasattr(signal, "SIGHUP") else {}
+    before = {name: signal.signal(getattr(signal, name), how) for name, how in handlers.items()}
+    yield
+    for name, how in before.items():
+        signal.signal(getattr(signal, name), how)
 
 
 @pytest.fixture(autouse=True)

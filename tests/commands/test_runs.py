@@ -17,14 +17,6 @@ from orefield.runs import loop
 from orefield.training.trainer import StepStats, fit
 
 
-@pytest.fixture(autouse=True)
-def ctrl_c() -> Iterator[None]:
-    """A process started in the background inherits that Ctrl-C is ignored; here it is not."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 def metrics(run: Path) -> dict:
     return json.loads((run / "metrics.json").read_text())
 

@@ -18,16 +18,6 @@ from orefield.system.lock import LOCK_FILE, FolderLock
 from orefield.training.trainer import StepStats, fit
 
 
-@pytest.fixture(autouse=True)
-def handlers() -> Iterator[None]:
-    numbers = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
-    before = {number: signal.getsignal(number) for number in numbers}
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
 def metrics(run: Path) -> dict:
     return json.loads((run / "metrics.json").read_text())
 

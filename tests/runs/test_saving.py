@@ -199,7 +199,7 @@ def test_a_run_that_is_killed_at_any_time_goes_on_as_if_it_had_not_been(
 
 @pytest.mark.parametrize("call", ["write", "replace"])
 def test_a_second_ctrl_c_in_the_last_save_leaves_it_whole(
-    call: str, run: TrainingRun, tiny_scene: Scene, ctrl_c: None, monkeypatch
+    call: str, run: TrainingRun, tiny_scene: Scene, monkeypatch
 ) -> None:
     real = getattr(os, call)
 

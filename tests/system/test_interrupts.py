@@ -5,24 +5,12 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 
 import pytest
 
 from orefield.system.interrupts import StopRequest, interruptible, uninterrupted
 
 POLITE = [signal.SIGTERM, signal.SIGHUP]
-
-
-@pytest.fixture(autouse=True)
-def ctrl_c() -> Iterator[None]:
-    """A process started in the background inherits that Ctrl-C is ignored; here it is not."""
-    numbers = [signal.SIGINT, *POLITE]
-    before = {number: signal.getsignal(number) for number in numbers}
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize(
