@@ -1,15 +1,15 @@
-"""Schedules of the learning rate, raced at equal steps on validation views.
+"""Settings raced on validation views, at equal steps or in equal seconds.
 
     python benchmarks/schedule.py lego=SCENES/lego bonsai=SCENES/bonsai,downscale=2 --steps 200 700
+    python benchmarks/schedule.py fern=SCENES/fern --seconds 60 --arms preset=ngp preset=nerfacto
 
-Every sixth training view is held out and scored; test views are not looked at. All arms of a scene
-take the same steps with the same seed, so their times are equal.
+Every sixth training view is held out and scored; test views are not looked at. The arms are by
+default schedules of the learning rate, whose steps take equal times.
 """
 
 import argparse
 import dataclasses
 import json
-import time
 import warnings
 from pathlib import Path
 from statistics import fmean
@@ -39,21 +39,22 @@ def with_validation_views(scene: Scene) -> Scene:
     return dataclasses.replace(scene, train=rest, test=held_out[:: -(-len(held_out) // SCORED)])
 
 
-def score(scene: Scene, config: RunConfig) -> float:
-    """Mean PSNR over the validation views."""
+def score(scene: Scene, config: RunConfig) -> tuple[float, Trainer]:
+    """Mean PSNR over the validation views, and the trainer."""
     trainer = Trainer(scene, config)
     for _ in fit(trainer):
         pass
     background = BACKGROUND[config.eval_background]
     views = evaluate_views(trainer.field, trainer.sampler, scene.test, background)
-    return fmean(view.score.psnr for view in views)
+    return fmean(view.score.psnr for view in views), trainer
 
 
 def main() -> None:
     """Race all arms on all scenes, print each score and write them all."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("scenes", nargs="+", help="NAME=PATH or NAME=PATH,SETTING=VALUE")
-    parser.add_argument("--steps", type=int, nargs="+", default=[200, 700])
+    parser.add_argument("--steps", type=int, nargs="+", default=[])
+    parser.add_argument("--seconds", type=float, nargs="+", default=[])
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--arms", nargs="+", default=list(ARMS))
     parser.add_argument("--out", type=Path)
@@ -66,20 +67,21 @@ def main() -> None:
         path, *settings = place.split(",")
         opened = changed(RunConfig(), ",".join(f"scene.{one}" for one in settings)).scene
         scene = with_validation_views(open_scene(path, opened))
-        for steps in asked.steps:
+        budgets = [{"steps": steps} for steps in asked.steps]
+        budgets += [{"seconds": seconds} for seconds in asked.seconds]
+        for budget in budgets or [{"steps": 200}, {"steps": 700}]:
             for seed in range(asked.seeds):
                 for arm in asked.arms:
-                    config = changed(RunConfig(steps=steps, seed=seed, scene=opened), arm)
-                    config, _ = resolve_preset(config, scene.unbounded, scene.opaque)
+                    config = changed(RunConfig(**budget, seed=seed, scene=opened), arm)
+                    config, _ = resolve_preset(config, scene.facts)
                     warm_up(scene, config)
-                    begun = time.perf_counter()
-                    psnr = score(scene, config)
-                    rows.append(
-                        {"scene": name, "steps": steps, "seed": seed, "arm": arm, "psnr": psnr}
-                    )
-                    took = time.perf_counter() - begun
+                    psnr, trainer = score(scene, config)
+                    done = {"steps": trainer.step, "seconds": round(trainer.seconds, 1)}
+                    row = {"scene": name, "budget": budget, "seed": seed, "arm": arm, "psnr": psnr}
+                    rows.append(row | done)
                     print(
-                        f"{name} {steps} steps, seed {seed}, {arm}: {psnr:.2f} dB ({took:.0f} s)",
+                        f"{name} {trainer.step} steps, {trainer.seconds:.0f} s, seed {seed}, "
+                        f"{arm}: {psnr:.2f} dB",
                         flush=True,
                     )
     if asked.out:

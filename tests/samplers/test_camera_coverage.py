@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orefield.cameras import Camera, panorama, pixel_directions
+from orefield.ops.frustum import Frustum
 from orefield.samplers import camera_coverage
 from strategies import SEEDS, seeded
 
@@ -96,3 +97,32 @@ def test_levels_miss_nothing_that_is_seen():
         middle = int(((distance / 2**level) + 0.5) * 32)
         assert seen[level, 16, 16, middle]
         assert not seen[level, 16, 16, 3]
+
+
+@pytest.mark.parametrize("camera", [NARROW, OFF_CENTER, BARREL])
+@given(seed=SEEDS)
+def test_whatever_shows_in_an_image_lies_in_a_seen_cell_of_a_frustum(camera, seed):
+    generator = seeded(seed)
+    frustum = Frustum(at(0.1, -0.2, 0.3), torch.full((2,), -1.5), torch.full((2,), 1.2), 0.4)
+    pose = at(*(0.1 * torch.randn(3, generator=generator)).tolist())
+    pose[:, :3] = looking_at(pose[:, 3], pose[:, 3] + torch.tensor([0.1, -0.2, 1.0]))[:, :3]
+    seen = camera_coverage([(camera, pose)], RES, 0.0, frustum=frustum)[0]
+    pixels = torch.rand(5000, 2, generator=generator)
+    pixels *= torch.tensor([camera.width, camera.height])
+    directions = pixel_directions(camera, pixels).float() @ pose[:, :3].T
+    points = pose[:, 3] + directions / torch.rand(5000, 1, generator=generator)
+    cells = (frustum.to_cube(points.T).T * RES).floor().long()
+    cells = cells[((cells >= 0) & (cells < RES)).all(1)]
+    assert len(cells) > 100
+    assert seen[cells[:, 0], cells[:, 1], cells[:, 2]].all()
+
+
+def test_cells_beside_a_narrow_camera_in_a_frustum_are_not_seen():
+    """x / z from -1 to 1 in twelve cells, of which the image, a third to each side, shows four."""
+    frustum = Frustum(at(0.0, 0.0, 0.0), -torch.ones(2), torch.ones(2), 0.4)
+    seen = camera_coverage([(NARROW, at(0.0, 0.0, 0.0))], RES, 0.0, frustum=frustum)[0]
+    assert seen[4:8, 5:7].all()
+    assert not seen[:3].any()
+    assert not seen[9:].any()
+    assert not seen[:, :4].any()
+    assert not seen[:, 8:].any()

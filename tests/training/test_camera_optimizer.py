@@ -9,6 +9,7 @@ from hypothesis import given
 from orefield.config import CalibrationConfig, RunConfig, changed
 from orefield.errors import SceneError
 from orefield.ops.contraction import contract
+from orefield.ops.frustum import Frustum
 from orefield.rendering.render import render_view
 from orefield.scenes import Scene, View, open_scene
 from orefield.training.camera_optimizer import (
@@ -166,8 +167,16 @@ def test_corrections_are_rotations_about_their_vector() -> None:
     torch.testing.assert_close(rotated(around, torch.zeros(9, 3)), around)
 
 
-@pytest.mark.parametrize("contracted", [False, True])
-def test_gradients_reach_the_cameras_as_finite_differences_say(contracted: bool) -> None:
+FRUSTUM = Frustum(
+    torch.eye(3, 4, dtype=torch.float64),
+    torch.full((2,), -3.0, dtype=torch.float64),
+    torch.full((2,), 4.0, dtype=torch.float64),
+    near=0.01,
+)
+
+
+@pytest.mark.parametrize("to_cube", [None, contract, FRUSTUM.to_cube])
+def test_gradients_reach_the_cameras_as_finite_differences_say(to_cube) -> None:
     """For a smooth function of the samples' positions, in float64."""
     generator = seeded(3)
     origins, toward = torch.rand(2, 5, 3, generator=generator, dtype=torch.float64)
@@ -179,7 +188,7 @@ def test_gradients_reach_the_cameras_as_finite_differences_say(contracted: bool)
 
     def positions(corrected: Rays) -> torch.Tensor:
         x = (corrected.origins[ray] + t[:, None] * corrected.directions[ray]).T
-        return contract(x) if contracted else x
+        return x if to_cube is None else to_cube(x)
 
     def value() -> torch.Tensor:
         return torch.sin(3 * positions(poses.corrected(rays, view))).sum()
@@ -187,7 +196,7 @@ def test_gradients_reach_the_cameras_as_finite_differences_say(contracted: bool)
     corrected = poses.corrected(rays, view)
     at_positions = 3 * torch.cos(3 * positions(corrected.detached()))
     samples = PackedSamples(positions(corrected.detached()), t, t, ray, torch.zeros(5, 2).int())
-    poses.accumulate_grad(corrected, samples, at_positions, contracted)
+    poses.accumulate_grad(corrected, samples, at_positions, to_cube)
     for p in (poses.rotations, poses.translations):
         for index in ((0, 1), (1, 2), (2, 0)):
             step = 1e-6

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from orefield.config import ConfigError, RunConfig, resolve_preset, to_dict
+from orefield.config import ConfigError, RunConfig, SceneFacts, resolve_preset, to_dict
 from orefield.system.console import say
 
 
@@ -56,7 +56,7 @@ def _ops(args: Args) -> dict[str, Any]:
     from orefield.bench.ops import TimeBudget, bench_ops, header
     from orefield.system.devices import resolve_device, use_device
 
-    config, _ = resolve_preset(args.config, unbounded=False, opaque=False)
+    config, _ = resolve_preset(args.config, SceneFacts())
     device = resolve_device(config.device)
     use_device(device, config.deterministic)
     about, rows = header(config, device), []
@@ -81,7 +81,7 @@ def _run(args: Args) -> dict[str, Any]:
     scene = open_scene(args.scene, args.config.scene)
     refuse_small_views(scene, args.config.calibration.exposure)
     say(describe(scene))
-    say(resolve_preset(args.config, scene.unbounded, scene.opaque)[1])
+    say(resolve_preset(args.config, scene.facts)[1])
     result = bench_run(scene, args.config, args.psnr)
     for goal, seconds in result["seconds_to_psnr"].items():
         say(f"{goal} dB after " + ("–" if seconds is None else f"{seconds:.1f} s"))

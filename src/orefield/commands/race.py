@@ -65,7 +65,7 @@ def run(args: Args) -> int:
     refuse_small_views(scene, config.calibration.exposure)
     say(describe(scene))
     configs = [arm_config(config, name, config.seed) for name in args.arms]
-    say(resolve_preset(config, scene.unbounded, scene.opaque)[1])
+    say(resolve_preset(config, scene.facts)[1])
     warming = sum(warm_up(scene, own) for own in configs)
     say(f"kernels ready after {warming:.1f} s")
     about = {

@@ -43,7 +43,7 @@ def run(args: Args) -> int:
     use_threads(args.config.threads)
     scene = open_scene(args.scene, args.config.scene)
     say(describe(scene))
-    config, why = resolve_preset(args.config, scene.unbounded, scene.opaque)
+    config, why = resolve_preset(args.config, scene.facts)
     say(why)
     folder = args.out or free_folder(scene.name)
     started = start_run(scene, folder, config, args.overwrite, args.mining_maps)

@@ -8,6 +8,7 @@ None is chosen by a preset (presets.py) once the scene is known.
 from orefield.config.calibration import CalibrationConfig as CalibrationConfig
 from orefield.config.model import FieldConfig as FieldConfig
 from orefield.config.model import SamplerConfig as SamplerConfig
+from orefield.config.presets import SceneFacts as SceneFacts
 from orefield.config.presets import resolve_preset as resolve_preset
 from orefield.config.proposal import ProposalConfig as ProposalConfig
 from orefield.config.require import chosen as chosen

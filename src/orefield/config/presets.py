@@ -1,7 +1,7 @@
 """Presets: groups of settings, chosen by name or by the scene."""
 
 import dataclasses
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from orefield.config.model import FieldConfig, SamplerConfig
 from orefield.config.run import RunConfig
@@ -35,16 +35,40 @@ From a denser start there is less to rise. Unbounded scenes, whose rays are long
 objects do not need it."""
 
 
-def resolve_preset(config: RunConfig, unbounded: bool, opaque: bool) -> tuple[RunConfig, str]:
+FORWARD_FACING = BOUNDED | {
+    "field.max_resolution": 1024,
+    "field.log2_hashmap_size": 19,
+    "sampler.steps_per_diagonal": 100,
+}
+"""The whole of the cube is seen, and photographs resolve its depth less finely than its width."""
+
+
+class SceneFacts(NamedTuple):
+    """What is known of a scene when its settings are chosen."""
+
+    unbounded: bool = False
+    """It has a background beyond its box."""
+    opaque: bool = False
+    """Its photographs have no transparent pixel."""
+    forward_facing: bool = False
+    """Its cameras look one way, and what is sampled is a frustum before them."""
+
+
+def resolve_preset(config: RunConfig, scene: SceneFacts) -> tuple[RunConfig, str]:
     """The configuration with its preset chosen, and every setting that is None filled in by it.
 
-    `unbounded`: the scene has a background beyond its box. `opaque`: its photographs have no
-    transparent pixel. The second value is a line that says which preset, and why. A setting that is
+    The second value is a line that says which preset, and why. A setting that is
     not None stays, so a resolved configuration resolves to itself. Raises ConfigError where
     sampler.kind contradicts the preset.
     """
-    name, why = _name(config, unbounded)
-    wanted: dict[str, Any] = UNBOUNDED if unbounded else OPAQUE if opaque else BOUNDED
+    name, why = _name(config, scene)
+    wanted: dict[str, Any] = BOUNDED
+    if scene.forward_facing:
+        wanted = FORWARD_FACING
+    elif scene.unbounded:
+        wanted = UNBOUNDED
+    elif scene.opaque:
+        wanted = OPAQUE
     wanted = wanted | {"sampler.kind": SAMPLERS[name]}
     resolved = dataclasses.replace(
         config,
@@ -70,12 +94,14 @@ Name = Literal["ngp", "nerfacto"]
 
 
 # For unbounded scenes: nerfacto is 2 dB ahead of ngp on bonsai after five minutes.
-def _name(config: RunConfig, unbounded: bool) -> tuple[Name, str]:
+def _name(config: RunConfig, scene: SceneFacts) -> tuple[Name, str]:
     if config.preset != "auto":
         return config.preset, "as given"
     if config.sampler.kind is not None:
         proposal = config.sampler.kind == "proposal"
         return "nerfacto" if proposal else "ngp", f"sampler.kind is {config.sampler.kind}"
-    return (
-        ("nerfacto", "the scene is unbounded") if unbounded else ("ngp", "the scene fits its box")
-    )
+    if scene.forward_facing:
+        return "nerfacto", "the scene is forward-facing"
+    if scene.unbounded:
+        return "nerfacto", "the scene is unbounded"
+    return "ngp", "the scene fits its box"

@@ -34,6 +34,10 @@ class SceneConfig:
     background_extent: int = 0
     """Side of the sampled cube, as a multiple of the scene box: a power of two up to 128. 1: an
     object in its box. More: an unbounded scene. 0: chosen by how the cameras stand."""
+    forward_facing: Literal["auto", "on", "off"] = "auto"
+    """Sample a frustum from a near plane to infinity, evenly in disparity, in place of the box.
+    `auto`: where all cameras look one way, within about 18 degrees, and what they see has known
+    depths, unless a box or a background is asked for."""
     masks: Literal["alpha", "ignore"] = "alpha"
     """What masks mean. `alpha`: they cut out an object, and there is nothing behind it. `ignore`:
     masked pixels (people, the tripod) are neither trained on nor scored."""
@@ -61,6 +65,10 @@ class SceneConfig:
             f"one of {extents}",
             self.background_extent,
         )
+        others = self.box is not None or self.background_extent or self.box_scale != 1
+        contradicts = self.forward_facing == "on" and others
+        expected = "auto or off with a box, box_scale or background_extent"
+        _require(not contradicts, "scene.forward_facing", expected, self.forward_facing)
         if (box := self.box) is not None:
             finite = all(map(isfinite, box)) and box[3] > 0
             _require(finite, "scene.box", "finite: x, y, z and a side above 0", box)

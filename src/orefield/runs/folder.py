@@ -209,7 +209,8 @@ def _parts(folder: Path, header: RunHeader, device: torch.device) -> Run:
         # Without data where nothing is wanted but shapes; elsewhere drawn on the CPU, then moved.
         with device if device.type == "meta" else nullcontext():
             field = make_field(config.field, config.seed, device)
-            sampler = make_sampler(config, header.near, header.background_extent, device)
+            geometry = header.near, header.background_extent
+            sampler = make_sampler(config, *geometry, device, None, header.sampled_frustum())
     except ConfigError as error:
         raise RunError(f"{folder / CONFIG}: {error}") from None
     return Run(folder, header, field, sampler)

@@ -10,6 +10,7 @@ from typing import Any
 from orefield._version import __version__
 from orefield.config import RunConfig, from_dict, to_dict
 from orefield.errors import ConfigError, RunError
+from orefield.ops.frustum import Frustum
 from orefield.runs.scene_digest import SceneDigest, digest_from_dict, digest_of
 from orefield.scenes.scene import Scene
 from orefield.system.files import read_json, write_json
@@ -44,6 +45,12 @@ class RunHeader:
     run: str
     """Says of the files in the folder that they belong together: a digest of the settings and views
     that the run began with, so that equal runs have equal files."""
+    frustum: tuple[float, ...] | None = None
+    """The `Frustum.numbers` of a forward-facing scene."""
+
+    def sampled_frustum(self) -> Frustum | None:
+        """Of a forward-facing scene."""
+        return None if self.frustum is None else Frustum.from_numbers(self.frustum)
 
 
 def header_of(scene: Scene, config: RunConfig) -> RunHeader:
@@ -54,8 +61,9 @@ def header_of(scene: Scene, config: RunConfig) -> RunHeader:
     settings = {name: value for name, value in to_dict(config).items() if name not in _HOW}
     known = json.dumps([settings, views.names, views.pictures], sort_keys=True)
     run = sha256(known.encode()).hexdigest()[:32]
+    frustum = None if scene.frustum is None else scene.frustum.numbers()
     return RunHeader(
-        scene.source, scene.near, scene.background_extent, to_world, config, views, run
+        scene.source, scene.near, scene.background_extent, to_world, config, views, run, frustum
     )
 
 
@@ -64,6 +72,7 @@ def write_config(folder: Path, header: RunHeader) -> None:
     facts = {"orefield": __version__, "format": FORMAT, "run": header.run}
     facts |= {"scene": header.source, "views": dataclasses.asdict(header.views)}
     facts |= {"near": header.near, "background_extent": header.background_extent}
+    facts |= {"frustum": header.frustum}
     facts |= {"to_world": header.to_world, "config": to_dict(header.config)}
     write_json(folder / CONFIG, facts)
 
@@ -85,6 +94,8 @@ def read_config(folder: Path) -> RunHeader:
     _require(path, fits, "background_extent", "a power of two up to 128")
     _require(path, _is_number(facts.get("near"), 0.0, 1e6), "near", "a number from 0 to 1e6")
     _require(path, _is_matrix(facts.get("to_world")), "to_world", "4 rows of 4 finite numbers")
+    frustum = facts.get("frustum")
+    _require(path, frustum is None or _is_frustum(frustum), "frustum", "17 numbers, or null")
     views = digest_from_dict(facts.get("views"))
     if views is None:
         raise RunError(f"{path}: 'views' is missing or of the wrong kind")
@@ -94,10 +105,10 @@ def read_config(folder: Path) -> RunHeader:
     except (ConfigError, RecursionError) as error:
         raise RunError(f"{path}: {error}") from None
     to_world = tuple(tuple(map(float, row)) for row in facts["to_world"])
+    frustum = None if frustum is None else tuple(map(float, frustum))
     near = float(facts["near"])
-    return RunHeader(
-        facts["scene"], near, facts["background_extent"], to_world, config, views, facts["run"]
-    )
+    source, extent, run = facts["scene"], facts["background_extent"], facts["run"]
+    return RunHeader(source, near, extent, to_world, config, views, run, frustum)
 
 
 def _require(path: Path, holds: bool, name: str, expected: str) -> None:
@@ -116,6 +127,16 @@ def _is_matrix(rows: Any) -> bool:
     return all(
         isinstance(row, list) and len(row) == 4 and all(map(_is_number, row)) for row in rows
     )
+
+
+def _is_frustum(numbers: Any) -> bool:
+    """Whether these are numbers of a `Frustum` that has a near plane and a width."""
+    if not (isinstance(numbers, list) and len(numbers) == 17):
+        return False
+    if not all(_is_number(number, -1e6, 1e6) for number in numbers):
+        return False
+    left, top, right, bottom, near = numbers[12:]
+    return bool(left < right and top < bottom and near > 0)
 
 
 def _check_format(path: Path, facts: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import torch
 
 from orefield.config import RunConfig, chosen
+from orefield.ops.frustum import Frustum
 from orefield.samplers.camera_coverage import camera_coverage as camera_coverage
 from orefield.samplers.occupancy_grid import OccupancySampler as OccupancySampler
 from orefield.samplers.proposal import ProposalSampler as ProposalSampler
@@ -15,8 +16,15 @@ def make_sampler(
     background_extent: int,
     device: torch.device,
     covered: torch.Tensor | None = None,
+    frustum: Frustum | None = None,
 ) -> Sampler:
-    """A fresh sampler; `covered` are the cells that cameras see, for the occupancy grid."""
+    """A fresh sampler; `covered` are the cells that cameras see, for the occupancy grid.
+
+    `frustum` as a forward-facing scene's.
+    """
+    frustum = None if frustum is None else frustum.to(device)
     if chosen(config.sampler.kind, "sampler.kind") == "proposal":
-        return ProposalSampler(config.proposal, near, background_extent, config.seed).to(device)
-    return OccupancySampler(config.sampler, near, covered, background_extent).to(device)
+        proposal = ProposalSampler(config.proposal, near, background_extent, config.seed, frustum)
+        return proposal.to(device)
+    grid = OccupancySampler(config.sampler, near, covered, background_extent, frustum)
+    return grid.to(device)

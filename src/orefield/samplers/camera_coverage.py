@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from orefield.cameras import Camera, border_directions
+from orefield.ops.frustum import Frustum
 
 _BLOCK = 4
 """Cells on a side of a block that is tested as one, where there are several levels."""
@@ -19,13 +20,17 @@ def camera_coverage(
     resolution: int,
     near: float,
     background_extent: int = 1,
+    frustum: Frustum | None = None,
 ) -> Bool[Tensor, "levels res res res"]:
     """Cells whose surrounding ball meets what some camera sees beyond distance `near`.
 
     A perspective camera's view is bounded by the pyramid round its image, a fisheye's by a cone;
     an equirectangular camera sees every direction. So cells may be counted that are not seen, but
-    none is missed. Poses are camera to scene, OpenCV axes, in units of the cube.
+    none is missed. Poses are camera to scene, OpenCV axes, in units of the cube. The cells are
+    those of the `frustum`'s cube where there is one.
     """
+    if frustum is not None:
+        return _seen_in_frustum(list(cameras), resolution, frustum)[None]
     if background_extent == 1:
         return _seen(list(cameras), resolution, near, 1.0)[None]
     # Hundreds of cameras and a million cells would take minutes: blocks of cells are tested as one.
@@ -53,6 +58,29 @@ def _seen(
         local = (centers[left] - pose[:, 3]) @ pose[:, :3]
         inside = _in_view(camera, local, reach) & (local.norm(dim=1) > near - reach)
         seen[left[inside]] = True
+    return seen.view(resolution, resolution, resolution)
+
+
+def _seen_in_frustum(
+    cameras: Sequence[tuple[Camera, Float[Tensor, "3 4"]]], resolution: int, frustum: Frustum
+) -> Bool[Tensor, "res res res"]:
+    """Cells of a frustum's cube that some perspective camera sees a part of.
+
+    Divided by the depth z, the distance from a plane is an affine function of the cube's
+    coordinates: q . slope + offset, whose largest value in a cell is that in one of its corners.
+    """
+    axis = (torch.arange(resolution) + 0.5) / resolution
+    centers = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1).view(-1, 3)
+    size = frustum.high - frustum.low
+    seen = torch.zeros(len(centers), dtype=torch.bool)
+    for camera, pose in cameras:
+        normals = torch.cat((_sides(camera), torch.tensor([[0.0, 0.0, 1.0]]))) @ pose[:, :3].T
+        local = normals @ frustum.pose[:, :3]
+        behind = normals @ (pose[:, 3] - frustum.pose[:, 3]) / frustum.near
+        slopes = torch.cat((local[:, :2] * size, behind[:, None]), 1)
+        offsets = local[:, :2] @ frustum.low + local[:, 2] - behind
+        most = centers @ slopes.T + offsets + slopes.abs().sum(1) / (2 * resolution)
+        seen |= (most >= 0).all(1)
     return seen.view(resolution, resolution, resolution)
 
 

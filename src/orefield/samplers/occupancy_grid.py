@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from orefield.config import SamplerConfig, chosen
 from orefield.errors import ConfigError, OrefieldError
 from orefield.ops.contraction import contract
+from orefield.ops.frustum import CubeRays, Frustum
 from orefield.ops.march import Grid, clearance, march
 from orefield.ops.march_fixed import march_fixed
 from orefield.types import Density, PackedSamples, Rays
@@ -39,11 +40,13 @@ class OccupancySampler(nn.Module):
         near: float,
         covered: Bool[Tensor, "levels res res res"] | None = None,
         background_extent: int = 1,
+        frustum: Frustum | None = None,
     ) -> None:
         """`near`: no samples nearer to a camera than this; `covered`: cells in a camera's view.
 
-        `background_extent`: side of the largest level, a power of two. Raises OrefieldError when no
-        cell is covered, and ConfigError for a resolution that levels cannot share.
+        `background_extent`: side of the largest level, a power of two. `frustum`: what the grid is
+        a cube of, in place of the box. Raises OrefieldError when no cell is covered, and
+        ConfigError for a resolution that levels cannot share.
         """
         super().__init__()
         levels, res = background_extent.bit_length(), config.resolution
@@ -51,7 +54,7 @@ class OccupancySampler(nn.Module):
             raise ConfigError(f"sampler.resolution must be a multiple of 4 here, got {res}")
         if covered is not None and not bool(covered.any()):
             raise OrefieldError("no training camera sees the scene's box; check the poses")
-        self.config, self.near = config, near
+        self.config, self.near, self.frustum = config, near, frustum
         self.dt = math.sqrt(3) / chosen(config.steps_per_diagonal, "sampler.steps_per_diagonal")
         self.cone_angle = chosen(config.cone_angle, "sampler.cone_angle")
         shape = (levels, res, res, res)
@@ -67,14 +70,20 @@ class OccupancySampler(nn.Module):
     @property
     def grid(self) -> Grid:
         """What marching needs of the occupied cells."""
-        return Grid(self.clear, self.dt, self.near, self.cone_angle)
+        near = self.near if self.frustum is None else 0.0
+        return Grid(self.clear, self.dt, near, self.cone_angle)
+
+    def cube_rays(self, rays: Rays) -> CubeRays:
+        """The rays as they cross the grid's cube; samples on them are to be `restored`."""
+        return CubeRays(rays) if self.frustum is None else self.frustum.cube_rays(rays, self.near)
 
     def forward(
         self, rays: Rays, generator: torch.Generator | None, training: bool = False
     ) -> PackedSamples:
         """Every sample of every ray; jittered when a generator is given."""
         jitter = None if generator is None else _random(generator, len(rays))
-        return march(rays, self.grid, jitter)[0]
+        cube = self.cube_rays(rays)
+        return cube.restored(march(cube.rays, self.grid, jitter)[0])
 
     def sample_chunk(
         self,
@@ -84,13 +93,17 @@ class OccupancySampler(nn.Module):
         jitter: Float[Tensor, " rays"] | None = None,
     ) -> tuple[PackedSamples, Int[Tensor, " rays"]]:
         """At most `limit` samples per ray from number `first`, and where to go on (see `march`)."""
-        return march(rays, self.grid, jitter, first, limit)
+        cube = self.cube_rays(rays)
+        samples, following = march(cube.rays, self.grid, jitter, first, limit)
+        return cube.restored(samples), following
 
     def sample_fixed(
         self, rays: Rays, generator: torch.Generator, capacity: int
     ) -> tuple[PackedSamples, Int[Tensor, ""]]:
         """The first `capacity` samples of the rays, and how many they have (see `march_fixed`)."""
-        return march_fixed(rays, self.grid, _random(generator, len(rays)), capacity)
+        cube, jitter = self.cube_rays(rays), _random(generator, len(rays))
+        samples, total = march_fixed(cube.rays, self.grid, jitter, capacity)
+        return cube.restored(samples), total
 
     def accumulate_grad(self, samples: PackedSamples, weights: Float[Tensor, " samples"]) -> None:
         """Nothing: the grid learns from densities, in `update`."""

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from orefield.config import ProposalConfig
 from orefield.ops.contraction import contract
+from orefield.ops.frustum import CubeRays, Frustum
 from orefield.ops.march import ENDED, entry_and_exit
 from orefield.ops.pdf import interlevel_loss, render_weights, sample_pdf
 from orefield.samplers.density_network import DensityNetwork
@@ -44,11 +45,20 @@ class ProposalSampler(nn.Module):
     steps: Tensor
 
     def __init__(
-        self, config: ProposalConfig, near: float, background_extent: int = 1, seed: int = 0
+        self,
+        config: ProposalConfig,
+        near: float,
+        background_extent: int = 1,
+        seed: int = 0,
+        frustum: Frustum | None = None,
     ) -> None:
-        """`near`: no samples nearer to a camera than this; `background_extent` as a scene's."""
+        """`near`: no samples nearer to a camera than this.
+
+        `background_extent` and `frustum` as a scene's.
+        """
         super().__init__()
         self.config, self.near, self.background_extent = config, near, background_extent
+        self.frustum = frustum
         generator = torch.Generator().manual_seed(seed)
         finest = config.max_resolution
         sizes = (config.log2_hashmap_size, finest // 4), (config.log2_hashmap_size, finest)
@@ -119,7 +129,11 @@ class ProposalSampler(nn.Module):
     def _propose(
         self, rays: Rays, jitter: Float[Tensor, "rays 3"] | None, learning: bool
     ) -> PackedSamples:
-        entry, leave = entry_and_exit(rays, self.near, self.background_extent)
+        cube, near = CubeRays(rays), self.near
+        if self.frustum is not None:
+            cube, near = self.frustum.cube_rays(rays, near), 0.0
+        rays = cube.rays
+        entry, leave = entry_and_exit(rays, near, self.background_extent)
         meets = (entry < leave).nonzero()[:, 0]
         origins, directions = rays.origins[meets], rays.directions[meets]
         shifts = [None] * 3 if jitter is None else list(jitter[meets].unbind(1))
@@ -139,7 +153,7 @@ class ProposalSampler(nn.Module):
             with torch.no_grad():
                 edges = sample_pdf(edges, weights ** self._annealing(), number, shift)
         self._proposals, self._edges = (proposals, edges) if learning else ([], None)
-        return self._packed(rays, meets, distance(edges))
+        return cube.restored(self._packed(rays, meets, distance(edges)))
 
     def _positions(
         self,

@@ -19,6 +19,7 @@ from orefield.scenes.images import LoadedFrame, find_whites, read_frames
 from orefield.scenes.memory import check_memory
 from orefield.scenes.scene import Scene, SceneWarning, View, all_opaque
 from orefield.scenes.scene_box import find_box
+from orefield.scenes.scene_frustum import find_frustum, in_scene_units
 from orefield.scenes.shown import check_shown
 from orefield.types import SceneError
 
@@ -117,7 +118,11 @@ def _assemble(name: str, parsed: ParsedScene, config: SceneConfig) -> Scene:
     loaded = read_frames(train, *reading)
     opaque = all_opaque(frame.image for frame in loaded)
     hints = parsed.points, parsed.ball, parsed.half_extent
-    box = find_box(train, opaque, *hints, config.background_extent, config.box, config.near)
+    frustum = None
+    if (found := find_frustum(train, opaque, parsed.points, config)) is not None:
+        frustum, box = found
+    else:
+        box = find_box(train, opaque, *hints, config.background_extent, config.box, config.near)
     to_world = box.to_world(config.box_scale)
     side = float(to_world[0, 0])
 
@@ -149,6 +154,7 @@ def _assemble(name: str, parsed: ParsedScene, config: SceneConfig) -> Scene:
         box.near / side,
         split,
         box.background_extent,
+        None if frustum is None else in_scene_units(frustum, to_world),
         config=config,
     )
 

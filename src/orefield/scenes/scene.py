@@ -10,8 +10,9 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from orefield.cameras import Camera
-from orefield.config import SceneConfig
+from orefield.config import SceneConfig, SceneFacts
 from orefield.errors import one_line
+from orefield.ops.frustum import Frustum
 
 
 class SceneWarning(UserWarning):
@@ -60,6 +61,8 @@ class Scene:
     background_extent: int = 1
     """Side of the cube that is sampled, in sides of the box: 1 for the box alone, a larger power of
     two for an unbounded scene."""
+    frustum: Frustum | None = None
+    """Of a forward-facing scene: what is sampled in place of the box."""
     source: str = ""
     """What `open_scene` opened: an absolute path, or the name of an embedded scene."""
     config: SceneConfig = field(default_factory=SceneConfig)
@@ -69,6 +72,11 @@ class Scene:
     def unbounded(self) -> bool:
         """Whether the scene has a background beyond its box."""
         return self.background_extent > 1
+
+    @property
+    def facts(self) -> SceneFacts:
+        """What presets choose by."""
+        return SceneFacts(self.unbounded, self.opaque, self.frustum is not None)
 
     @cached_property
     def opaque(self) -> bool:
@@ -93,11 +101,27 @@ def describe(scene: Scene) -> str:
     far = side / 2 * scene.background_extent
     times = scene.background_extent
     background = f"with its background {far:.3g} ({times} times as far), " * scene.unbounded
-    return (
+    head = (
         f"{scene.name}: {len(scene.train)} training and {len(scene.test)} test views "
         f"({scene.split}), {width} x {height} pixels{others}\n"
-        f"box: center ({x}, {y}, {z}), half size {side / 2:.3g}, "
+    )
+    if scene.frustum is not None:
+        return head + _describe_frustum(scene.frustum, side)
+    return (
+        f"{head}box: center ({x}, {y}, {z}), half size {side / 2:.3g}, "
         f"{background}nothing nearer than {scene.near * side:.3g} to a camera (units of the files)"
+    )
+
+
+def _describe_frustum(frustum: Frustum, side: float) -> str:
+    low, high = frustum.low.tolist(), frustum.high.tolist()
+    across, down = (
+        math.degrees(math.atan(b) - math.atan(a)) for a, b in zip(low, high, strict=True)
+    )
+    return (
+        "forward-facing, for all cameras look one way: samples are even in disparity, from depth "
+        f"{frustum.near * side:.3g} (units of the files) to infinity, {across:.0f} x {down:.0f} "
+        "degrees"
     )
 
 

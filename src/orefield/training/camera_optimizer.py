@@ -5,12 +5,15 @@ brighter, all cameras moved): gains and offsets are taken relative to their mean
 and poses hold on to the given ones by starting there.
 """
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from orefield.config import CalibrationConfig
 from orefield.ops.contraction import contract
+from orefield.ops.frustum import Frustum
 from orefield.ops.volume_rendering import Rendering
 from orefield.training.losses import Exposure, PixelLoss
 from orefield.types import PackedSamples, Rays
@@ -70,16 +73,21 @@ class PoseCorrections(nn.Module):
             return Rays(origins, rotated(rays.directions, self.rotations[view]))
 
     def accumulate_grad(
-        self, rays: Rays, samples: PackedSamples, grad: Float[Tensor, "3 samples"], contracted: bool
+        self,
+        rays: Rays,
+        samples: PackedSamples,
+        grad: Float[Tensor, "3 samples"],
+        to_cube: Callable[[Tensor], Tensor] | None,
     ) -> None:
         """Add to the gradients, given dL/dposition of samples of rays that `corrected` returned.
 
-        How colors change with the direction they are seen from is left out.
+        `to_cube` takes positions in scene units to the field's; None where they are the same. How
+        colors change with the direction they are seen from is left out.
         """
         ray = samples.ray.long()
         with torch.enable_grad():
             positions = (rays.origins[ray] + samples.t[:, None] * rays.directions[ray]).T
-            (contract(positions) if contracted else positions).backward(grad)
+            (positions if to_cube is None else to_cube(positions)).backward(grad)
 
 
 def rotated(d: Float[Tensor, "n 3"], w: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
@@ -97,10 +105,21 @@ def rotated(d: Float[Tensor, "n 3"], w: Float[Tensor, "n 3"]) -> Float[Tensor, "
 class CameraOptimizer(nn.Module):
     """Exposures and poses, as far as they are switched on, for a training step."""
 
-    def __init__(self, config: CalibrationConfig, views: int, contracted: bool) -> None:
-        """`views`: number of training images; `contracted`: whether the scene is unbounded."""
+    def __init__(
+        self,
+        config: CalibrationConfig,
+        views: int,
+        contracted: bool,
+        frustum: Frustum | None = None,
+    ) -> None:
+        """`views`: number of training images; `contracted`: whether the scene is unbounded.
+
+        `frustum`: of a forward-facing scene, on the device of the rays.
+        """
         super().__init__()
-        self.config, self.contracted = config, contracted
+        self.config = config
+        self.in_frustum = frustum is not None
+        self.to_cube = contract if contracted else None if frustum is None else frustum.to_cube
         self.exposures = ExposureCorrections(views) if config.exposure else None
         self.poses = PoseCorrections(views) if config.poses else None
         self.moves_rays = False
@@ -135,4 +154,4 @@ class CameraOptimizer(nn.Module):
         if self.exposures is not None:
             self.exposures.accumulate_grad(view, loss.at_pixels, loss.rendering)
         if self.poses is not None and at_positions is not None:
-            self.poses.accumulate_grad(rays, samples, at_positions, self.contracted)
+            self.poses.accumulate_grad(rays, samples, at_positions, self.to_cube)

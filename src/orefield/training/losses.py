@@ -25,6 +25,8 @@ class LossWeights(NamedTuple):
 
     depth: float = 0.0
     distortion: float = 0.0
+    in_frustum: bool = False
+    """Samples lie along lines in a frustum's cube (ops/frustum.py)."""
 
 
 class Exposure(NamedTuple):
@@ -152,11 +154,22 @@ def distortion_loss(batch: RenderedBatch) -> Term | None:
     weight, samples = batch.weights.distortion, batch.samples
     if weight <= 0:
         return None
-    half = torch.minimum(samples.dt, samples.t) / 2  # the last interval may never end
-    low, high = spacing(samples.t - half), spacing(samples.t + half)
-    middle, length = (low + high) / 2, high - low
+    middle, length = _intervals(samples, batch.weights.in_frustum)
     value, grad = distortion(middle, length, batch.rendering.weights, samples.spans)
     return Term(weight * value, weights=weight * grad)
+
+
+def _intervals(
+    samples: PackedSamples, in_frustum: bool
+) -> tuple[Float[Tensor, " samples"], Float[Tensor, " samples"]]:
+    """Middles and lengths of the samples' intervals in the proposals' spacing, from any zero."""
+    if in_frustum:
+        first = samples.spans[samples.ray.long(), 0].long()
+        along = (samples.positions - samples.positions[:, first]).norm(dim=0)
+        return along / 2, samples.dt / 2
+    half = torch.minimum(samples.dt, samples.t) / 2  # the last interval may never end
+    low, high = spacing(samples.t - half), spacing(samples.t + half)
+    return (low + high) / 2, high - low
 
 
 TERMS: dict[str, Callable[[RenderedBatch], Term | None]] = {

@@ -90,7 +90,7 @@ class TrainingStep:
         self.capacity = capacity
         proposes = config.sampler.kind == "proposal"
         distortion = config.proposal.distortion if proposes else 0.0
-        self.weights = LossWeights(config.calibration.depth, distortion)
+        self.weights = LossWeights(config.calibration.depth, distortion, cameras.in_frustum)
         self.early_termination = config.mining.early_termination == "on"
         """Whether rays end early; once that pays they do for good."""
         self.sampler_learns = any(True for _ in sampler.parameters())

@@ -63,7 +63,7 @@ class Trainer:
 
         Raises SceneError where the scene lacks what the settings need.
         """
-        config, _ = resolve_preset(config, scene.unbounded, scene.opaque)
+        config, _ = resolve_preset(config, scene.facts)
         self.config, self.device = config, resolve_device(config.device)
         use_device(self.device, config.deterministic)
         check_scene(config, scene)
@@ -73,11 +73,14 @@ class Trainer:
         if config.sampler.kind == "occupancy":
             cameras = [(view.camera, view.pose) for view in scene.train]
             extent, resolution = scene.background_extent, config.sampler.resolution
-            covered = camera_coverage(cameras, resolution, scene.near, extent)
+            covered = camera_coverage(cameras, resolution, scene.near, extent, scene.frustum)
         self.sampler = make_sampler(
-            config, scene.near, scene.background_extent, self.device, covered
+            config, scene.near, scene.background_extent, self.device, covered, scene.frustum
         )
-        self.cameras = CameraOptimizer(config.calibration, len(scene.train), scene.unbounded)
+        frustum = None if scene.frustum is None else scene.frustum.to(self.device)
+        self.cameras = CameraOptimizer(
+            config.calibration, len(scene.train), scene.unbounded, frustum
+        )
         self.cameras.to(self.device)
         self.fixed = has_fixed_shapes(config, self.device)
         """Whether steps have fixed shapes."""

@@ -1,0 +1,164 @@
+"""Laws of training and rendering in the frustum of a forward-facing capture."""
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import torch
+
+from closed_forms import Ball
+from orefield.cameras import Camera, view_rays
+from orefield.config import Rule, RunConfig, SamplerConfig, changed
+from orefield.ops.frustum import Frustum
+from orefield.rendering.render import render_view
+from orefield.runs.folder import create_run, load_run, load_trainer, save_run
+from orefield.runs.header import header_of
+from orefield.samplers import OccupancySampler
+from orefield.scenes import Scene, View
+from orefield.training.trainer import Trainer
+from strategies import seeded
+
+CAMERA = Camera(32, 24, 30.0, 30.0, 16.0, 12.0)
+FRUSTUM = Frustum(torch.eye(3, 4), -torch.tensor([1.0, 0.8]), torch.tensor([1.0, 0.8]), near=0.5)
+WALL = 1.4
+"""Depth of a wall across the view, in scene units."""
+RULES = get_args(Rule)
+SMALL = (
+    "field.max_resolution=64,field.log2_hashmap_size=12,sampler.kind=null,"
+    "sampler.steps_per_diagonal=60,proposal.num_proposal_samples=24,16,proposal.num_samples=12,"
+    "proposal.log2_hashmap_size=10,proposal.max_resolution=64"
+)
+
+
+def at(x: float, y: float) -> torch.Tensor:
+    return torch.cat((torch.eye(3), torch.tensor([[x], [y], [0.0]])), 1)
+
+
+def view(name: str, x: float, y: float) -> View:
+    """What a camera beside the origin sees of the wall, whose color changes across it."""
+    rays = view_rays(CAMERA, at(x, y))
+    points = rays.origins + WALL / rays.directions[:, 2:] * rays.directions
+    color = torch.stack((torch.sin(4 * points[:, 0]), torch.sin(5 * points[:, 1])), 1) / 2 + 0.5
+    pixels = torch.cat((color, color[:, :1] * color[:, 1:], torch.ones(len(color), 1)), 1)
+    return View(name, CAMERA, at(x, y), (255 * pixels).round().byte().view(24, 32, 4))
+
+
+@pytest.fixture
+def wall() -> Scene:
+    places = [(0.12 * i, 0.12 * j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+    train = tuple(view(f"{x} {y}", x, y) for x, y in places)
+    return Scene(
+        "wall",
+        train,
+        (view("test", 0.05, 0.05),),
+        torch.eye(4, dtype=torch.float64),
+        0.45,
+        "official",
+        frustum=FRUSTUM,
+    )
+
+
+def trainer_of(scene: Scene, config: RunConfig, changes: str) -> Trainer:
+    return Trainer(scene, changed(config, f"{SMALL},{changes}"))
+
+
+class Opaque(Ball):
+    """Opaque from the wall on."""
+
+    def density(self, positions: torch.Tensor) -> torch.Tensor:
+        return 1e5 * (positions[2] > 1 - FRUSTUM.near / WALL).float()
+
+
+def test_depth_is_the_distance_along_the_ray_in_scene_units() -> None:
+    steps = 600
+    settings = SamplerConfig("occupancy", 16, steps_per_diagonal=steps, cone_angle=0.0)
+    sampler = OccupancySampler(settings, 0.45, frustum=FRUSTUM)
+    pose = at(0.1, -0.05)
+    found = render_view(Opaque(), sampler, CAMERA, pose)
+    expected = WALL / view_rays(CAMERA, pose).directions[:, 2].view(24, 32)
+    # A step in disparity is this much in depth there.
+    step = 2 * 3**0.5 / steps * WALL**2 / FRUSTUM.near
+    assert (found.opacity > 0.999).all()
+    for depth in (found.depth, found.median):
+        assert ((depth - expected).abs() < 1.5 * step).all()
+
+
+@pytest.mark.parametrize("preset", ["ngp", "nerfacto"])
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_trains_with_every_preset(
+    preset: str, rule: str, wall: Scene, tiny_config: RunConfig
+) -> None:
+    trainer = trainer_of(wall, tiny_config, f"preset={preset},mining.rule={rule}")
+    before = [p.detach().clone() for p in trainer.field.parameters()]
+    for _ in range(3):
+        done = trainer.advance()
+        assert done.loss < 1
+        assert 0 < done.kept <= done.evaluated
+    assert trainer.skipped == 0
+    after = trainer.field.parameters()
+    assert not any(torch.equal(*pair) for pair in zip(before, after, strict=True))
+
+
+def test_preset_auto_takes_proposal_networks(wall: Scene, tiny_config: RunConfig) -> None:
+    assert trainer_of(wall, tiny_config, "preset=auto").config.preset == "nerfacto"
+
+
+@pytest.mark.parametrize("preset", ["ngp", "nerfacto"])
+def test_early_termination_finds_what_all_samples_hold(
+    preset: str, wall: Scene, tiny_config: RunConfig
+) -> None:
+    """In a kernel of its own or in chunks, the same samples at the same distances."""
+    trainer = trainer_of(wall, tiny_config, f"preset={preset},mining.early_termination=on")
+    for _ in range(3):
+        trainer.advance()
+    rays = view_rays(CAMERA, at(0.0, 0.1))
+    found = trainer.training_step.find_visible(rays, seeded(1))
+    trainer.training_step.early_termination = False
+    every = trainer.training_step.find_visible(rays, seeded(1))
+    assert 0 < len(found.samples) <= len(every.samples)
+    ray = found.samples.ray.long()
+    points = rays.origins[ray] + found.samples.t[:, None] * rays.directions[ray]
+    torch.testing.assert_close(
+        FRUSTUM.to_cube(points.T), found.samples.positions, atol=2e-4, rtol=0
+    )
+
+
+@pytest.mark.parametrize("preset", ["ngp", "nerfacto"])
+def test_training_makes_held_out_pictures_better(
+    preset: str, wall: Scene, tiny_config: RunConfig
+) -> None:
+    trainer = trainer_of(wall, tiny_config, f"preset={preset},steps=120")
+    held_out = wall.test[0]
+    truth = held_out.image[..., :3].float() / 255
+
+    def error() -> float:
+        found = render_view(trainer.field, trainer.sampler, CAMERA, held_out.pose)
+        return float((found.color - truth).square().mean())
+
+    untrained = error()
+    while trainer.progress() < 1:
+        trainer.advance()
+    assert error() < 0.2 * untrained
+
+
+@pytest.mark.parametrize("preset", ["ngp", "nerfacto"])
+def test_a_run_goes_on_exactly_and_renders_from_its_folder(
+    preset: str, wall: Scene, tiny_config: RunConfig, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    trainer = trainer_of(wall, tiny_config, f"preset={preset},calibration.poses=true")
+    create_run(folder, header_of(wall, trainer.config))
+    for _ in range(4):
+        trainer.advance()
+    save_run(folder, trainer)
+    run = load_run(folder)
+    held_out = wall.test[0]
+    pictures = [
+        render_view(part.field, part.sampler, CAMERA, held_out.pose).color
+        for part in (trainer, run)
+    ]
+    assert torch.equal(*pictures)
+    again = Trainer(wall, trainer.config)
+    load_trainer(folder, again)
+    for _ in range(3):
+        assert trainer.advance()[2:] == again.advance()[2:]
