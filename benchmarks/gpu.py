@@ -23,7 +23,7 @@ from orefield.bench.race import race
 from orefield.bench.race_report import markdown, summarize
 from orefield.bench.run import bench_run
 from orefield.commands.doctor import installed
-from orefield.config import RunConfig, changed, resolve_preset
+from orefield.config import RunConfig, SceneFacts, changed, resolve_preset
 from orefield.evaluation.probe import PixelProbe
 from orefield.evaluation.protocol import protocol
 from orefield.scenes import Scene, open_scene
@@ -91,7 +91,7 @@ def ops(args: argparse.Namespace) -> Facts:
         "262k samples, table 2^19": "optim.target_samples=262144,field.log2_hashmap_size=19",
     }.items():
         config = changed(RunConfig(), changes if not args.tiny else "optim.target_samples=512")
-        config, _ = resolve_preset(config, unbounded=False, opaque=False)
+        config, _ = resolve_preset(config, SceneFacts())
         found[name] = list(bench_ops(config, device, TimeBudget(0.3)))
         bars = {row["op"]: row["share_of_copy"] for row in found[name]}
         chart = args.out / f"ops_{name.partition(' ')[0]}.png"

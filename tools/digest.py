@@ -40,6 +40,7 @@ def main() -> None:
                     steps=args.steps,
                     mining=orefield.MiningConfig(rule=rule),
                     sampler=orefield.SamplerConfig(kind=kind),
+                    optim=orefield.OptimConfig(decay_from=0.0),  # of the digests in docs/log.md
                 )
                 trainer = orefield.Trainer(scene, config)
                 for step in orefield.fit(trainer):

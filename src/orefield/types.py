@@ -46,15 +46,49 @@ class Rays:
 
 
 @dataclass(frozen=True)
+class CubeRays:
+    """Rays as lines in the cube that is sampled, and the way back to distances in the scene.
+
+    In a box they are the rays themselves. In a frustum (ops/frustum.py) other lines: with share =
+    s / length, a distance s along a line is the distance start + pace * share / (1 - share) along
+    its ray.
+    """
+
+    lines: Rays
+    """Origins and unit directions in the cube."""
+    start: Float[Tensor, " rays"] | None = None
+    """Distance along the ray, in scene units, at which its line begins; None in a box."""
+    pace: Float[Tensor, " rays"] | None = None
+    """Distance in the scene, from there, of the point halfway to infinity in the cube."""
+    length: Float[Tensor, " rays"] | None = None
+    """Distance in the cube from the line's origin to the ray's vanishing point."""
+
+    def to_scene(self, s: Float[Tensor, " rays"]) -> Float[Tensor, " rays"]:
+        """Distances along the rays, in scene units, of distances along the lines, one each."""
+        if self.start is None or self.pace is None or self.length is None:
+            return s
+        share = (s / self.length).clamp(max=1 - 1e-6)
+        return self.start + self.pace * share / (1 - share)
+
+    def from_scene(self, t: Float[Tensor, " rays"]) -> Float[Tensor, " rays"]:
+        """The inverse of `to_scene`; 0 for distances before the line begins."""
+        if self.start is None or self.pace is None or self.length is None:
+            return t
+        ahead = ((t - self.start) / self.pace).clamp(min=0)
+        return self.length * ahead / (1 + ahead)
+
+
+@dataclass(frozen=True)
 class PackedSamples:
     """Samples of all rays end to end, each the middle of an interval of length `dt`."""
 
     positions: Float[Tensor, "3 samples"]
     """Sample positions in the unit cube."""
     t: Float[Tensor, " samples"]
-    """Distance from the ray's origin to the sample."""
+    """Distance from the ray's origin to the sample; in a frustum from the origin of its line in the
+    cube, along that (`CubeRays`)."""
     dt: Float[Tensor, " samples"]
-    """Length of the sample's interval."""
+    """Length of the sample's interval, in the units of `t`."""
     ray: Int[Tensor, " samples"]
     """Which ray a sample belongs to."""
     spans: Int[Tensor, "rays 2"]
@@ -75,7 +109,9 @@ class PackedSamples:
 
 
 Density = Callable[[Float[Tensor, "3 points"]], Float[Tensor, " points"]]
-"""Density per scene unit at positions in the unit cube, evaluated without a graph."""
+"""Density per scene unit, in a frustum per length of its cube, at positions in the unit cube.
+
+Evaluated without a graph."""
 
 
 @runtime_checkable
@@ -162,6 +198,10 @@ class Sampler(Protocol):
 
         `training` announces that `accumulate_grad` follows for these samples.
         """
+        ...
+
+    def cube_rays(self, rays: Rays) -> CubeRays:
+        """The rays as lines in the cube, along which samples lie."""
         ...
 
     def sample_chunk(

@@ -13,7 +13,7 @@ from orefield.bench.ops import TimeBudget, bench_ops, copy_bandwidth, header, in
 from orefield.bench.ops_cases import cases
 from orefield.bench.run import bench_run
 from orefield.cli import main
-from orefield.config import OptimConfig, RunConfig, resolve_preset
+from orefield.config import OptimConfig, RunConfig, SceneFacts, resolve_preset
 from orefield.errors import SceneError
 from orefield.ops.cpu import volume_rendering
 from orefield.runs.schedule import COMPARE_AT
@@ -32,7 +32,7 @@ def config(tiny_config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> RunConfig
     monkeypatch.setattr(run, "PROBE", 256)
     monkeypatch.setattr(ops, "_COPY", {"cpu": 2**22})
     small = dataclasses.replace(tiny_config, optim=OptimConfig(target_samples=512))
-    return resolve_preset(small, unbounded=False, opaque=False)[0]
+    return resolve_preset(small, SceneFacts())[0]
 
 
 def test_every_op_agrees_with_its_definition(config: RunConfig) -> None:

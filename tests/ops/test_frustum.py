@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 
 from orefield.ops.frustum import Frustum
-from orefield.types import PackedSamples, Rays
+from orefield.types import CubeRays, Rays
 from strategies import SEEDS, seeded
 
 AHEAD = Frustum(
@@ -58,23 +58,36 @@ def test_points_behind_the_reference_camera_lie_outside_the_cube():
 
 @given(SEEDS)
 def test_a_rays_line_in_the_cube_is_the_image_of_the_ray(seed):
-    """Positions on it are those of the distances that `restored` gives, which only grow."""
+    """Positions on it are those of the distances that `to_scene` gives, which only grow."""
     frustum = some_frustum(seed)
     rays = rays_into(frustum, seed)
     cube = frustum.cube_rays(rays, near=0.01)
-    torch.testing.assert_close(cube.rays.directions.norm(dim=1), cube.length / cube.length)
-    share = torch.linspace(0, 0.98, 7, dtype=torch.float64)
-    t = (cube.length[:, None] * share).flatten()
-    ray = torch.arange(len(rays)).repeat_interleave(7)
-    positions = (cube.rays.origins[ray] + t[:, None] * cube.rays.directions[ray]).T
-    spans = torch.stack((torch.arange(len(rays)) * 7, torch.full((len(rays),), 7)), 1).int()
-    samples = PackedSamples(positions, t, torch.ones_like(t), ray.int(), spans)
-    restored = cube.restored(samples)
-    in_scene = (rays.origins[ray] + restored.t[:, None] * rays.directions[ray]).T
-    torch.testing.assert_close(frustum.to_cube(in_scene), positions)
-    assert (restored.t.view(-1, 7).diff(dim=1) > 0).all()
-    assert torch.equal(restored.dt, samples.dt)
-    assert (restored.t >= 0.01 - 1e-9).all()
+    torch.testing.assert_close(cube.lines.directions.norm(dim=1), cube.length / cube.length)
+    last = torch.full_like(cube.start, -torch.inf)
+    for share in torch.linspace(0, 0.98, 7).tolist():
+        s = share * cube.length
+        t = cube.to_scene(s)
+        in_cube = cube.lines.origins + s[:, None] * cube.lines.directions
+        in_scene = rays.origins + t[:, None] * rays.directions
+        torch.testing.assert_close(frustum.to_cube(in_scene.T).T, in_cube)
+        torch.testing.assert_close(cube.from_scene(t), s)
+        assert (t > last).all()
+        assert (t >= 0.01 - 1e-9).all()
+        last = t
+    assert cube.from_scene(cube.start - 1e-3).eq(0).all()
+
+
+def test_without_a_frustum_lines_are_the_rays_and_distances_stay():
+    rays = rays_into(AHEAD, 0)
+    cube, t = CubeRays(rays), torch.rand(len(rays), generator=seeded())
+    assert cube.lines is rays
+    assert torch.equal(cube.to_scene(t), t)
+    assert torch.equal(cube.from_scene(t), t)
+
+
+def test_no_rays_are_no_lines():
+    none = torch.zeros(0, 3).double()
+    assert len(AHEAD.cube_rays(Rays(none, none), 0.1).lines) == 0
 
 
 def test_a_ray_begins_at_the_near_plane_or_at_its_own_near_distance():
@@ -82,16 +95,16 @@ def test_a_ray_begins_at_the_near_plane_or_at_its_own_near_distance():
     for z, near, depth in ((0.0, 0.1, 0.5), (-1.0, 0.1, 0.5), (0.7, 0.1, 0.8), (0.45, 0.2, 0.65)):
         origin = torch.tensor([[0.0, 0.0, z]]).double()
         cube = AHEAD.cube_rays(Rays(origin, ahead), near)
-        assert float(cube.rays.origins[0, 2]) == pytest.approx(1 - 0.5 / depth)
+        assert float(cube.lines.origins[0, 2]) == pytest.approx(1 - 0.5 / depth)
         assert float(cube.start) == pytest.approx(depth - z)
 
 
 def test_a_ray_that_does_not_run_forward_misses_the_cube():
     directions = torch.tensor([[0.0, 0.0, -1.0], [1.0, 0.0, 0.0], [0.6, 0.0, -0.8]]).double()
     cube = AHEAD.cube_rays(Rays(torch.zeros_like(directions), directions), 0.0)
-    assert (cube.rays.origins > 1).all()
-    assert (cube.rays.directions > 0).all()
-    assert all(bool(values.isfinite().all()) for values in vars(cube.rays).values())
+    assert (cube.lines.origins > 1).all()
+    assert (cube.lines.directions > 0).all()
+    assert all(bool(values.isfinite().all()) for values in vars(cube.lines).values())
 
 
 @given(SEEDS)

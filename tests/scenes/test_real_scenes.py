@@ -1,13 +1,14 @@
 """The real scenes, where they are present, read as their README says they should."""
 
 import struct
+import warnings
 from functools import cache
 
 import numpy as np
 import pytest
 import torch
 
-from orefield.cameras import project
+from orefield.cameras import project, view_rays
 from orefield.config import SceneConfig
 from orefield.scenes import PixelSampler, SceneWarning, open_scene
 from orefield.scenes.dataparsers.colmap_model import read_points
@@ -78,9 +79,10 @@ def test_the_fox_names_its_missing_images_and_its_box_holds_the_cameras(real_sce
     assert 0.02 < scene.near < (centers - focus).norm(dim=1).min() / 2
 
 
-def test_fern_is_boxed_between_its_bounds(real_scenes):
-    scene = open_scene(real_scenes / "fern", SceneConfig())
+def test_fern_is_boxed_between_its_bounds_where_no_frustum_is_wanted(real_scenes):
+    scene = open_scene(real_scenes / "fern", SceneConfig(forward_facing="off"))
     assert (len(scene.train), len(scene.test)) == (17, 3)
+    assert scene.frustum is None
     camera = scene.train[0].camera
     assert (camera.width, camera.height) == (504, 378)
     assert camera.fx == pytest.approx(3260.526 / 8, rel=1e-4)
@@ -91,6 +93,30 @@ def test_fern_is_boxed_between_its_bounds(real_scenes):
         assert (ahead < 1.01).all()
     # The closest of all bounds belongs to a training view or is only slightly below theirs.
     assert scene.near * side == pytest.approx(0.9 * 17, rel=0.02)
+
+
+def test_fern_is_forward_facing_and_its_frustum_holds_what_its_cameras_see(real_scenes):
+    scene = open_scene(real_scenes / "fern", SceneConfig())
+    assert scene.frustum is not None
+    side = float(scene.to_world[0, 0])
+    assert scene.near * side == pytest.approx(0.9 * 17, rel=0.02)
+    for view in scene.train:
+        rays = view_rays(view.camera, view.pose)[::97]
+        for depth in (17, 25, 80, 1e5):
+            seen = rays.origins + depth / side / (rays.directions @ view.pose[:, 2:3]) * (
+                rays.directions
+            )
+            cube = scene.frustum.to_cube(seen.T)
+            assert ((cube > -1e-4) & (cube < 1 + 1e-4)).all()
+
+
+def test_no_other_real_scene_is_forward_facing(real_scenes):
+    few = {"max_images": 20, "max_test_views": 2, "downscale": 4}
+    for name in ("fox", "bonsai", "mary_rose", "lego"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SceneWarning)
+            scene = open_scene(real_scenes / name, SceneConfig(**few, masks="ignore"))
+        assert scene.frustum is None, name
 
 
 def test_mary_rose_has_its_masks_as_alpha(real_scenes):

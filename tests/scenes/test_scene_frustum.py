@@ -15,7 +15,7 @@ from orefield.errors import SceneError
 from orefield.scenes import describe, open_scene
 from orefield.scenes.dataparsers.parsed_scene import Frame
 from orefield.scenes.scene import SceneWarning
-from orefield.scenes.scene_frustum import OUTLIER, find_frustum, in_scene_units
+from orefield.scenes.scene_frustum import MARGIN, OUTLIER, find_frustum, in_scene_units
 from strategies import SEEDS, seeded
 from written import Form, Shot, colmap, llff
 
@@ -68,8 +68,9 @@ def test_it_holds_all_that_any_camera_sees_beyond_its_nearest_depth(seed):
 
 def test_it_is_no_wider_than_what_the_cameras_see():
     frustum, _ = found(facing(spread=1e-3, inward=0.0))
-    assert frustum.low.tolist() == pytest.approx([-0.4, -0.3], abs=0.01)
-    assert frustum.high.tolist() == pytest.approx([0.4, 0.3], abs=0.01)
+    widest = torch.tensor([0.4, 0.3]).double() * (1 + 2 * MARGIN)
+    torch.testing.assert_close(frustum.low, -widest, atol=0.005, rtol=0)
+    torch.testing.assert_close(frustum.high, widest, atol=0.005, rtol=0)
     assert frustum.near == pytest.approx(0.9 * 2.0, rel=0.01)
 
 
@@ -142,8 +143,34 @@ def test_cut_out_objects_have_one_only_if_it_is_asked_for():
 
 
 def test_near_that_is_given_is_the_near_plane_and_the_near_distance():
-    frustum, box = found(facing(), config=SceneConfig(near=0.7))
-    assert (frustum.near, box.near) == (0.7, 0.7)
+    """The plane is where the first camera sees that far, so nothing farther is cut off."""
+    frustum, box = found(facing(), config=SceneConfig(near=1.0))
+    assert box.near == 1.0
+    assert 0.8 < frustum.near < 1.0
+
+
+def test_near_that_leaves_no_frustum_says_so():
+    assert found(facing(), config=SceneConfig(near=11.0)) is None
+    with pytest.raises(SceneError, match=r"scene\.near below the largest depth .* got 11"):
+        found(facing(), config=SceneConfig(near=11.0, forward_facing="on"))
+
+
+def test_a_capture_whose_cameras_are_upright_and_upside_down_has_one():
+    flip = torch.diag(torch.tensor([-1.0, -1.0, 1.0, 1.0])).double()
+    frames = [replace(f, pose=f.pose @ flip) if i % 2 else f for i, f in enumerate(facing())]
+    turned, upright = found(frames)[0], found(facing())[0]
+    turned_range, range_ = (torch.stack((f.low, f.high)).abs() for f in (turned, upright))
+    torch.testing.assert_close(turned_range, range_, atol=0.05, rtol=0)
+
+
+def test_one_camera_that_looks_back_is_named():
+    frames = facing(60)
+    back = frames[7].pose.clone()
+    back[:, 0], back[:, 2] = -back[:, 0], -back[:, 2]
+    frames[7] = replace(frames[7], pose=back, name="backward.png")
+    assert found(frames) is None
+    with pytest.raises(SceneError, match=r"one way, backward\.png looks sideways or back"):
+        found(frames, config=SceneConfig(forward_facing="on"))
 
 
 def shots() -> list[Shot]:

@@ -167,28 +167,3 @@ def test_depth_error_has_the_gradients_of_autograd(seed: int) -> None:
     torch.testing.assert_close(loss, want.detach())
     torch.testing.assert_close((at_depth, at_opacity), wanted)
     assert (at_depth[::3] == 0).all()
-
-
-def test_in_a_frustum_distortion_is_measured_along_the_cube() -> None:
-    """There it is that of a box's samples at the cube's distances, whatever the scene's are."""
-    spans = torch.tensor([[0, 4], [4, 3]], dtype=torch.int32)
-    ray = torch.repeat_interleave(spans[:, 1]).int()
-    along = 0.1 + 0.8 * torch.rand(7, generator=seeded(1), dtype=torch.float64)
-    along = torch.cat([part.sort().values for part in along.split((4, 3))])
-    dt = torch.full_like(along, 0.1)
-    origins, directions = torch.rand(2, 2, 3, generator=seeded(2), dtype=torch.float64)
-    directions = torch.nn.functional.normalize(directions)
-    positions = (origins[ray] + along[:, None] * directions[ray]).T
-    raw = torch.randn(7, 4, generator=seeded(3), dtype=torch.float64)
-    pixels = torch.rand(2, 3, generator=seeded(4), dtype=torch.float64)
-    found = [
-        pixel_loss(
-            raw,
-            PackedSamples(positions, t, dt, ray, spans),
-            Target(pixels, pixels),
-            LossWeights(0.0, 0.5, in_frustum),
-        )
-        for t, in_frustum in ((along, False), (along**2 * 7, True))
-    ]
-    torch.testing.assert_close(found[0].terms["distortion"], found[1].terms["distortion"])
-    torch.testing.assert_close(found[0].grad, found[1].grad)

@@ -184,8 +184,11 @@ def test_training_goes_on_after_a_skipped_step(make) -> None:
     assert stats[-1].loss < stats[0].loss
 
 
+FALLING = "optim.lr=0.02,optim.lr_final=0.25,optim.decay_from=0"
+
+
 def test_learning_rate_warms_up_and_ends_where_it_should_by_steps(make) -> None:
-    trainer = make("steps=40,optim.lr=0.02,optim.lr_final=0.25,optim.warmup=8")
+    trainer = make(f"steps=40,{FALLING},optim.warmup=8")
     rates = [stats.lr for stats in fit(trainer)]
     assert len(rates) == 40
     decay = [0.25 ** (step / 40) for step in range(40)]
@@ -202,8 +205,20 @@ def test_learning_rate_stays_at_its_peak_until_the_decay_begins(make) -> None:
     assert trainer.lr() == pytest.approx(0.02 * 0.25)
 
 
+def test_learning_rate_is_back_at_its_peak_where_the_budget_grows(make) -> None:
+    """A warm restart: until three quarters of the larger budget it stays there."""
+    short, long = (make(f"steps={steps},optim.lr=0.02,optim.lr_final=0.25") for steps in (30, 100))
+    while short.progress() < 1:
+        short.advance()
+    assert short.lr() == pytest.approx(0.02 * 0.25)
+    long.load_state_dict(short.state_dict())
+    rates = [stats.lr for stats in fit(long)]
+    assert rates[:45] == pytest.approx([0.02] * 45)
+    assert rates[45:] == pytest.approx([0.02 * 0.25 ** (step / 25) for step in range(25)])
+
+
 def test_learning_rate_follows_the_clock_where_the_budget_is_time(make) -> None:
-    trainer = make("steps=0,seconds=100,optim.lr=0.02,optim.lr_final=0.25,optim.warmup=1")
+    trainer = make(f"steps=0,seconds=100,{FALLING},optim.warmup=1")
     for seconds, want in [(0.0, 0.02), (50.0, 0.01), (100.0, 0.005), (170.0, 0.005)]:
         trainer.seconds = seconds
         assert trainer.lr() == pytest.approx(want)

@@ -15,17 +15,18 @@ class FieldConfig:
     levels: int = 16
     """Hash grid: number of resolutions."""
     log2_hashmap_size: int | None = None
-    """Hash grid: at most 2^this entries per level, two features each. None: 16, or 17 for unbounded
-    scenes."""
+    """Hash grid: at most 2^this entries per level, two features each. None: 16; 17 for unbounded,
+    19 for forward-facing scenes."""
     base_resolution: int = 16
     """Hash grid: cells per axis at the first level."""
     max_resolution: int | None = None
-    """Hash grid: cells per axis at the last level. None: 512, or 1024 for unbounded scenes."""
+    """Hash grid: cells per axis at the last level. None: 512, or 1024 for
+    unbounded and forward-facing scenes."""
     width: int = 64
     """Width of the hidden layers of the `ngp` MLPs."""
     init_density: float | None = None
-    """Density, per scene unit, that the `ngp` field starts with. None: 3 for bounded scenes with
-    opaque photographs, else 1."""
+    """Density, per scene unit, that the `ngp` field starts with. None: 3 for scenes with a box and
+    opaque photographs, else 1. In a frustum, per length of its cube."""
     nerf_width: int = 256
     """Width of the hidden layers of the `nerf` MLP."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -58,7 +59,7 @@ class SamplerConfig:
     """Cells per axis of the occupancy grid."""
     steps_per_diagonal: int | None = None
     """Occupancy: steps along the unit cube's diagonal, so dt = sqrt(3) / this. None: 400, or 100
-    for unbounded scenes."""
+    for unbounded and forward-facing scenes."""
     cone_angle: float | None = None
     """Occupancy, unbounded scenes: far from the camera a step is this share of its distance. 0
     keeps all steps equal. None: 1/32 for unbounded scenes; bounded ones always have equal steps."""

@@ -22,7 +22,7 @@ class RunConfig:
 
     preset: Literal["auto", "ngp", "nerfacto"] = "auto"
     """Chooses the settings that are None. `ngp`: occupancy grid. `nerfacto`: proposal networks.
-    `auto`: nerfacto for unbounded scenes, else ngp."""
+    `auto`: nerfacto for unbounded and forward-facing scenes, else ngp."""
     seconds: float = 60.0
     """Training time, without reading, compiling and evaluating. Unused where steps is given."""
     steps: int = 0

@@ -36,8 +36,8 @@ class SceneConfig:
     object in its box. More: an unbounded scene. 0: chosen by how the cameras stand."""
     forward_facing: Literal["auto", "on", "off"] = "auto"
     """Sample a frustum from a near plane to infinity, evenly in disparity, in place of the box.
-    `auto`: where all cameras look one way, within about 18 degrees, and what they see has known
-    depths, unless a box or a background is asked for."""
+    `auto`: for opaque photographs whose cameras look one way, within about 18 degrees of their mean
+    axis, at what has known depths, unless a box or a background is asked for."""
     masks: Literal["alpha", "ignore"] = "alpha"
     """What masks mean. `alpha`: they cut out an object, and there is nothing behind it. `ignore`:
     masked pixels (people, the tripod) are neither trained on nor scored."""

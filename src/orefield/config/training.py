@@ -85,8 +85,9 @@ class OptimConfig:
     """Peak learning rate of Adam."""
     lr_final: float = 0.1
     """Learning rate at the end of the budget, as a share of the peak."""
-    decay_from: float = 0.0
-    """Share of the budget after which the learning rate falls, by equal factors for equal times."""
+    decay_from: float = 0.75
+    """Share of the budget after which the learning rate falls, by equal factors for equal times. A
+    run that goes on with a larger budget is back at the peak until then."""
     warmup: int = 20
     """Steps over which the learning rate rises linearly from zero."""
     background: Background = "random"

@@ -12,41 +12,16 @@ is just as wide as the cameras see.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from orefield.types import PackedSamples, Rays
+from orefield.types import CubeRays, Rays
 
 _LEAST_SLOPE = 1e-6
 """Rays whose direction is less along the reference axis than this see nothing in the cube."""
-_MOST = 1 - 1e-6
-"""Share of the way to a ray's vanishing point beyond which distances grow no more."""
-
-
-@dataclass(frozen=True)
-class CubeRays:
-    """Rays as lines in the unit cube, with what takes distances along them back."""
-
-    rays: Rays
-    """Origins and unit directions in the cube."""
-    start: Float[Tensor, " rays"] | None = None
-    """Distance from the camera, in scene units, of the origin in the cube; None: rays as they were.
-    """
-    pace: Float[Tensor, " rays"] | None = None
-    """Scene units per disparity step at the origin: its depth over the ray's slope in depth."""
-    length: Float[Tensor, " rays"] | None = None
-    """Distance in the cube from the origin to the ray's vanishing point."""
-
-    def restored(self, samples: PackedSamples) -> PackedSamples:
-        """The samples with `t` in scene units; `dt` stays a length in the cube."""
-        if self.start is None or self.pace is None or self.length is None:
-            return samples
-        ray = samples.ray.long()
-        share = (samples.t / self.length[ray]).clamp(max=_MOST)
-        return replace(samples, t=self.start[ray] + self.pace[ray] * share / (1 - share))
 
 
 @dataclass(frozen=True)
@@ -103,7 +78,7 @@ class Frustum:
         slope = directions[:, 2].clamp(min=_LEAST_SLOPE)
         start = ((self.near - origins[:, 2]) / slope).clamp(min=near)
         local = origins + start[:, None] * directions
-        z = torch.maximum(local[:, 2:], local.new_tensor(self.near))
+        z = local[:, 2:].clamp(min=self.near)
         size = self.high - self.low
         begin = torch.cat(((local[:, :2] / z - self.low) / size, 1 - self.near / z), 1)
         vanishing = torch.cat(

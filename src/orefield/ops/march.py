@@ -41,9 +41,9 @@ class Grid(NamedTuple):
     clear: UInt8[Tensor, "levels res res res"]
     """The `clearance` of its levels."""
     dt: float
-    """Length of a step, in scene units; of the shortest, where steps grow."""
+    """Length of a step in the cube; of the shortest, where steps grow."""
     near: float = 0.0
-    """Distance from the camera before which nothing is sampled."""
+    """Distance from the rays' origins before which nothing is sampled."""
     cone_angle: float = 0.0
     """Longest step as a share of its distance; 0 for equal steps, as in a grid of one level."""
 

@@ -97,9 +97,8 @@ def density_pass(
     net = DensityNet(
         field.table, field.layout, field.density1, field.density2, field.log_init_density
     )
-    cube = sampler.cube_rays(rays)
-    found = terminated_density_pass(cube.rays, sampler.grid, jitter, net, min_weight, *hints)
-    found = found._replace(samples=cube.restored(found.samples))
+    lines = sampler.cube_rays(rays).lines
+    found = terminated_density_pass(lines, sampler.grid, jitter, net, min_weight, *hints)
     return DensityPass(*found, marched=found.evaluated, visible_only=True)
 
 

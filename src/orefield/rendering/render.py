@@ -32,7 +32,8 @@ class RenderedView:
     opacity: Float[Tensor, "height width"]
     """Share of light stopped, in [0, 1]."""
     depth: Float[Tensor, "height width"]
-    """Expected distance along the ray in scene units; 0 where nothing is."""
+    """Expected distance along the ray in scene units, 0 where nothing is; in a frustum, that of the
+    mean along the line in the cube, where infinity is a point."""
     median: Float[Tensor, "height width"]
     """Distance at which half of a ray's light has been stopped; 0 where more than half passes.
     Unlike the expected distance it never lies between two surfaces."""
@@ -75,7 +76,7 @@ def _render_some(field: Field, sampler: Sampler, rays: Rays) -> RenderedRays:
     opacity, depth, median = torch.zeros(3, len(rays), device=color.device)
     active = torch.arange(len(rays), device=color.device)
     first = torch.zeros_like(active, dtype=torch.int32)
-    encoded_directions = field.encode_directions(rays.directions)
+    encoded_directions, cube = field.encode_directions(rays.directions), sampler.cube_rays(rays)
     while len(active):
         samples, following = sampler.sample_chunk(rays[active], first, _CHUNK)
         raw = field(samples.positions, encoded_directions[active], samples.ray)
@@ -88,6 +89,9 @@ def _render_some(field: Field, sampler: Sampler, rays: Rays) -> RenderedRays:
         depth[active] += remaining * chunk.depth
         going = (following != ENDED) & (1 - opacity[active] > MIN_TRANSMITTANCE)
         active, first = active[going], following[going]
+    if cube.start is not None:
+        depth = opacity * cube.to_scene(depth / opacity.clamp(min=1e-6))
+        median = torch.where(median > 0, cube.to_scene(median), 0.0)
     return RenderedRays(color, opacity, depth, median)
 
 

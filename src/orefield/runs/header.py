@@ -16,8 +16,9 @@ from orefield.scenes.scene import Scene
 from orefield.system.files import read_json, write_json
 
 CONFIG = "config.json"
-FORMAT = 4
-_READ_BY = {1: "0.1.0", 2: "0.1.0", 3: "0.2.0 of before its release"}
+FORMAT = 5
+_UNRELEASED = "0.2.0 of before its release"
+_READ_BY = {1: "0.1.0", 2: "0.1.0", 3: _UNRELEASED, 4: _UNRELEASED}
 """Versions of Orefield that read earlier formats."""
 _LARGEST = 2**20
 """Bytes of the largest config.json that is read: one has about 5 kB."""
@@ -95,7 +96,10 @@ def read_config(folder: Path) -> RunHeader:
     _require(path, _is_number(facts.get("near"), 0.0, 1e6), "near", "a number from 0 to 1e6")
     _require(path, _is_matrix(facts.get("to_world")), "to_world", "4 rows of 4 finite numbers")
     frustum = facts.get("frustum")
-    _require(path, frustum is None or _is_frustum(frustum), "frustum", "17 numbers, or null")
+    fits = frustum is None or _is_frustum(frustum)
+    _require(path, fits, "frustum", "null, or 17 numbers with a width and a near plane")
+    whole = frustum is None or extent == 1
+    _require(path, whole, "background_extent", "1 beside a frustum")
     views = digest_from_dict(facts.get("views"))
     if views is None:
         raise RunError(f"{path}: 'views' is missing or of the wrong kind")
@@ -136,7 +140,8 @@ def _is_frustum(numbers: Any) -> bool:
     if not all(_is_number(number, -1e6, 1e6) for number in numbers):
         return False
     left, top, right, bottom, near = numbers[12:]
-    return bool(left < right and top < bottom and near > 0)
+    width = min(right - left, bottom - top)
+    return bool(width > 1e-6 and near > 1e-6)
 
 
 def _check_format(path: Path, facts: dict[str, Any]) -> None:

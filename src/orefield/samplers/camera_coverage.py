@@ -26,8 +26,8 @@ def camera_coverage(
 
     A perspective camera's view is bounded by the pyramid round its image, a fisheye's by a cone;
     an equirectangular camera sees every direction. So cells may be counted that are not seen, but
-    none is missed. Poses are camera to scene, OpenCV axes, in units of the cube. The cells are
-    those of the `frustum`'s cube where there is one.
+    none is missed. Poses are camera to scene, OpenCV axes, in units of the cube. Of a `frustum`'s
+    cube, which begins at its near plane, cells count that meet some camera's pyramid.
     """
     if frustum is not None:
         return _seen_in_frustum(list(cameras), resolution, frustum)[None]

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from orefield.config import SamplerConfig, chosen
 from orefield.errors import ConfigError, OrefieldError
 from orefield.ops.contraction import contract
-from orefield.ops.frustum import CubeRays, Frustum
+from orefield.ops.frustum import Frustum
 from orefield.ops.march import Grid, clearance, march
 from orefield.ops.march_fixed import march_fixed
-from orefield.types import Density, PackedSamples, Rays
+from orefield.types import CubeRays, Density, PackedSamples, Rays
 
 _CHUNK = 65_536
 """Cells whose density is evaluated at once."""
@@ -74,7 +74,7 @@ class OccupancySampler(nn.Module):
         return Grid(self.clear, self.dt, near, self.cone_angle)
 
     def cube_rays(self, rays: Rays) -> CubeRays:
-        """The rays as they cross the grid's cube; samples on them are to be `restored`."""
+        """The rays as they cross the grid's cube."""
         return CubeRays(rays) if self.frustum is None else self.frustum.cube_rays(rays, self.near)
 
     def forward(
@@ -82,8 +82,7 @@ class OccupancySampler(nn.Module):
     ) -> PackedSamples:
         """Every sample of every ray; jittered when a generator is given."""
         jitter = None if generator is None else _random(generator, len(rays))
-        cube = self.cube_rays(rays)
-        return cube.restored(march(cube.rays, self.grid, jitter)[0])
+        return march(self.cube_rays(rays).lines, self.grid, jitter)[0]
 
     def sample_chunk(
         self,
@@ -93,17 +92,14 @@ class OccupancySampler(nn.Module):
         jitter: Float[Tensor, " rays"] | None = None,
     ) -> tuple[PackedSamples, Int[Tensor, " rays"]]:
         """At most `limit` samples per ray from number `first`, and where to go on (see `march`)."""
-        cube = self.cube_rays(rays)
-        samples, following = march(cube.rays, self.grid, jitter, first, limit)
-        return cube.restored(samples), following
+        return march(self.cube_rays(rays).lines, self.grid, jitter, first, limit)
 
     def sample_fixed(
         self, rays: Rays, generator: torch.Generator, capacity: int
     ) -> tuple[PackedSamples, Int[Tensor, ""]]:
         """The first `capacity` samples of the rays, and how many they have (see `march_fixed`)."""
-        cube, jitter = self.cube_rays(rays), _random(generator, len(rays))
-        samples, total = march_fixed(cube.rays, self.grid, jitter, capacity)
-        return cube.restored(samples), total
+        lines, jitter = self.cube_rays(rays).lines, _random(generator, len(rays))
+        return march_fixed(lines, self.grid, jitter, capacity)
 
     def accumulate_grad(self, samples: PackedSamples, weights: Float[Tensor, " samples"]) -> None:
         """Nothing: the grid learns from densities, in `update`."""

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from orefield.config import ProposalConfig
 from orefield.ops.contraction import contract
-from orefield.ops.frustum import CubeRays, Frustum
+from orefield.ops.frustum import Frustum
 from orefield.ops.march import ENDED, entry_and_exit
 from orefield.ops.pdf import interlevel_loss, render_weights, sample_pdf
 from orefield.samplers.density_network import DensityNetwork
-from orefield.types import Density, PackedSamples, Rays
+from orefield.types import CubeRays, Density, PackedSamples, Rays
 
 ENDLESS = 1e10
 """Length of an interval that absorbs all that remains, unless its density is zero."""
@@ -83,6 +83,10 @@ class ProposalSampler(nn.Module):
             jitter = torch.rand((len(rays), 3), generator=generator, device=generator.device)
         return self._propose(rays, jitter, learning=training and self._due())
 
+    def cube_rays(self, rays: Rays) -> CubeRays:
+        """The rays as lines in the cube that is sampled."""
+        return CubeRays(rays) if self.frustum is None else self.frustum.cube_rays(rays, self.near)
+
     def sample_chunk(
         self,
         rays: Rays,
@@ -129,10 +133,7 @@ class ProposalSampler(nn.Module):
     def _propose(
         self, rays: Rays, jitter: Float[Tensor, "rays 3"] | None, learning: bool
     ) -> PackedSamples:
-        cube, near = CubeRays(rays), self.near
-        if self.frustum is not None:
-            cube, near = self.frustum.cube_rays(rays, near), 0.0
-        rays = cube.rays
+        rays, near = self.cube_rays(rays).lines, self.near if self.frustum is None else 0.0
         entry, leave = entry_and_exit(rays, near, self.background_extent)
         meets = (entry < leave).nonzero()[:, 0]
         origins, directions = rays.origins[meets], rays.directions[meets]
@@ -153,7 +154,7 @@ class ProposalSampler(nn.Module):
             with torch.no_grad():
                 edges = sample_pdf(edges, weights ** self._annealing(), number, shift)
         self._proposals, self._edges = (proposals, edges) if learning else ([], None)
-        return cube.restored(self._packed(rays, meets, distance(edges)))
+        return self._packed(rays, meets, distance(edges))
 
     def _positions(
         self,

@@ -3,8 +3,9 @@
 The kind of capture decides the box; all lengths are in the coordinates of the files:
 
 1. *A ball stated by the files* (DTU): the cube round it.
-2. *Forward-facing* (optical axes nearly parallel, near and far bounds known): the smallest cube
-   round the cameras' frusta between their bounds.
+2. *Looking one way* (optical axes nearly parallel, near and far bounds known): the smallest cube
+   round the cameras' frusta between their bounds. Opaque captures from one side have a frustum
+   instead (scene_frustum.py).
 3. *An object cut out* (the cameras look at a common point, photographs have alpha or masks): the
    cube centered at that point, the focus, and a little wider than the widest photograph shows
    there. An object that every photograph shows whole fits, even when the cameras aim beside it.

@@ -13,10 +13,9 @@ from torch import Tensor, nn
 
 from orefield.config import CalibrationConfig
 from orefield.ops.contraction import contract
-from orefield.ops.frustum import Frustum
 from orefield.ops.volume_rendering import Rendering
 from orefield.training.losses import Exposure, PixelLoss
-from orefield.types import PackedSamples, Rays
+from orefield.types import CubeRays, PackedSamples, Rays
 
 PULL = 1e-3
 """Weight of the squared distance from the identity in the loss of the exposures."""
@@ -77,17 +76,19 @@ class PoseCorrections(nn.Module):
         rays: Rays,
         samples: PackedSamples,
         grad: Float[Tensor, "3 samples"],
-        to_cube: Callable[[Tensor], Tensor] | None,
+        contracted: bool,
+        cube_rays: Callable[[Rays], CubeRays] = CubeRays,
     ) -> None:
         """Add to the gradients, given dL/dposition of samples of rays that `corrected` returned.
 
-        `to_cube` takes positions in scene units to the field's; None where they are the same. How
-        colors change with the direction they are seen from is left out.
+        `cube_rays` is the sampler's. How colors change with the direction they are seen from is
+        left out.
         """
         ray = samples.ray.long()
         with torch.enable_grad():
-            positions = (rays.origins[ray] + samples.t[:, None] * rays.directions[ray]).T
-            (positions if to_cube is None else to_cube(positions)).backward(grad)
+            lines = cube_rays(rays).lines
+            positions = (lines.origins[ray] + samples.t[:, None] * lines.directions[ray]).T
+            (contract(positions) if contracted else positions).backward(grad)
 
 
 def rotated(d: Float[Tensor, "n 3"], w: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
@@ -110,16 +111,14 @@ class CameraOptimizer(nn.Module):
         config: CalibrationConfig,
         views: int,
         contracted: bool,
-        frustum: Frustum | None = None,
+        cube_rays: Callable[[Rays], CubeRays] = CubeRays,
     ) -> None:
         """`views`: number of training images; `contracted`: whether the scene is unbounded.
 
-        `frustum`: of a forward-facing scene, on the device of the rays.
+        `cube_rays` is the sampler's.
         """
         super().__init__()
-        self.config = config
-        self.in_frustum = frustum is not None
-        self.to_cube = contract if contracted else None if frustum is None else frustum.to_cube
+        self.config, self.contracted, self.cube_rays = config, contracted, cube_rays
         self.exposures = ExposureCorrections(views) if config.exposure else None
         self.poses = PoseCorrections(views) if config.poses else None
         self.moves_rays = False
@@ -154,4 +153,4 @@ class CameraOptimizer(nn.Module):
         if self.exposures is not None:
             self.exposures.accumulate_grad(view, loss.at_pixels, loss.rendering)
         if self.poses is not None and at_positions is not None:
-            self.poses.accumulate_grad(rays, samples, at_positions, self.to_cube)
+            self.poses.accumulate_grad(rays, samples, at_positions, self.contracted, self.cube_rays)

@@ -25,8 +25,6 @@ class LossWeights(NamedTuple):
 
     depth: float = 0.0
     distortion: float = 0.0
-    in_frustum: bool = False
-    """Samples lie along lines in a frustum's cube (ops/frustum.py)."""
 
 
 class Exposure(NamedTuple):
@@ -43,7 +41,7 @@ class Target(NamedTuple):
     """The photographs' color, in [0, 1], over the background."""
     background: Float[Tensor, "rays 3"]
     depth: Float[Tensor, " rays"] | None = None
-    """Measured distances along the rays in scene units, 0 where unknown."""
+    """Measured distances along the rays, in the units of the samples' `t`; 0 where unknown."""
     exposure: Exposure | None = None
     complete: Bool[Tensor, " rays"] | None = None
     """Rays that make up the mean; None for all."""
@@ -154,22 +152,11 @@ def distortion_loss(batch: RenderedBatch) -> Term | None:
     weight, samples = batch.weights.distortion, batch.samples
     if weight <= 0:
         return None
-    middle, length = _intervals(samples, batch.weights.in_frustum)
-    value, grad = distortion(middle, length, batch.rendering.weights, samples.spans)
-    return Term(weight * value, weights=weight * grad)
-
-
-def _intervals(
-    samples: PackedSamples, in_frustum: bool
-) -> tuple[Float[Tensor, " samples"], Float[Tensor, " samples"]]:
-    """Middles and lengths of the samples' intervals in the proposals' spacing, from any zero."""
-    if in_frustum:
-        first = samples.spans[samples.ray.long(), 0].long()
-        along = (samples.positions - samples.positions[:, first]).norm(dim=0)
-        return along / 2, samples.dt / 2
     half = torch.minimum(samples.dt, samples.t) / 2  # the last interval may never end
     low, high = spacing(samples.t - half), spacing(samples.t + half)
-    return (low + high) / 2, high - low
+    middle, length = (low + high) / 2, high - low
+    value, grad = distortion(middle, length, batch.rendering.weights, samples.spans)
+    return Term(weight * value, weights=weight * grad)
 
 
 TERMS: dict[str, Callable[[RenderedBatch], Term | None]] = {

@@ -90,7 +90,7 @@ class TrainingStep:
         self.capacity = capacity
         proposes = config.sampler.kind == "proposal"
         distortion = config.proposal.distortion if proposes else 0.0
-        self.weights = LossWeights(config.calibration.depth, distortion, cameras.in_frustum)
+        self.weights = LossWeights(config.calibration.depth, distortion)
         self.early_termination = config.mining.early_termination == "on"
         """Whether rays end early; once that pays they do for good."""
         self.sampler_learns = any(True for _ in sampler.parameters())
@@ -183,8 +183,11 @@ class TrainingStep:
         return drop_occluded(found, self.config.mining.min_weight if early else 0.0, capacity)
 
     def _target(self, batch: RayBatch, found: DensityPass) -> Target:
-        exposure = self.cameras.exposure(batch.view)
-        return Target(batch.target, batch.background, batch.depth, exposure, found.complete)
+        exposure, depth = self.cameras.exposure(batch.view), batch.depth
+        if depth is not None:
+            along = self.sampler.cube_rays(batch.rays).from_scene(depth)
+            depth = torch.where(depth > 0, along, 0.0)
+        return Target(batch.target, batch.background, depth, exposure, found.complete)
 
     def _record(self, batch: RayBatch, found: DensityPass, error: Float[Tensor, " rays"]) -> None:
         """Errors decide which pixels are drawn next, except those of rays that were cut off."""

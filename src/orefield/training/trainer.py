@@ -77,10 +77,8 @@ class Trainer:
         self.sampler = make_sampler(
             config, scene.near, scene.background_extent, self.device, covered, scene.frustum
         )
-        frustum = None if scene.frustum is None else scene.frustum.to(self.device)
-        self.cameras = CameraOptimizer(
-            config.calibration, len(scene.train), scene.unbounded, frustum
-        )
+        about = len(scene.train), scene.unbounded, self.sampler.cube_rays
+        self.cameras = CameraOptimizer(config.calibration, *about)
         self.cameras.to(self.device)
         self.fixed = has_fixed_shapes(config, self.device)
         """Whether steps have fixed shapes."""
