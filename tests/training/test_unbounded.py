@@ -60,7 +60,7 @@ def test_every_rule_trains_with_every_preset(
 def test_training_makes_held_out_pictures_better(
     preset: str, room: Scene, tiny_config: RunConfig
 ) -> None:
-    trainer = trainer_of(room, tiny_config, f"preset={preset},steps=100")
+    trainer = trainer_of(room, tiny_config, f"preset={preset},steps=160")
     view = room.test[0]
     truth = view.image[..., :3].float() / 255
 
