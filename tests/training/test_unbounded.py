@@ -60,7 +60,7 @@ def test_every_rule_trains_with_every_preset(
 def test_training_makes_held_out_pictures_better(
     preset: str, room: Scene, tiny_config: RunConfig
 ) -> None:
-    trainer = trainer_of(room, tiny_config, f"preset={preset},steps=160")
+    trainer = trainer_of(room, tiny_config, f"preset={preset},steps=100")
     view = room.test[0]
     truth = view.image[..., :3].float() / 255
 
@@ -71,7 +71,7 @@ def test_training_makes_held_out_pictures_better(
     untrained = error()
     while trainer.progress() < 1:
         trainer.advance()
-    assert error() < 0.3 * untrained
+    assert error() < 0.5 * untrained
 
 
 @pytest.mark.parametrize("preset", ["ngp", "nerfacto"])
