@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from closed_forms import Ball
+from learning import assert_every_parameter_moves, error_left
 from orefield.cameras import Camera, view_rays
 from orefield.config import Rule, RunConfig, SamplerConfig, changed
 from orefield.ops.frustum import Frustum
@@ -92,15 +93,8 @@ def test_depth_is_the_distance_along_the_ray_in_scene_units(steps: int) -> None:
 def test_every_rule_trains_with_every_preset(
     preset: str, rule: str, wall: Scene, tiny_config: RunConfig
 ) -> None:
-    trainer = trainer_of(wall, tiny_config, f"preset={preset},mining.rule={rule}")
-    before = [p.detach().clone() for p in trainer.field.parameters()]
-    for _ in range(3):
-        done = trainer.advance()
-        assert done.loss < 1
-        assert 0 < done.kept <= done.evaluated
-    assert trainer.skipped == 0
-    after = trainer.field.parameters()
-    assert not any(torch.equal(*pair) for pair in zip(before, after, strict=True))
+    changes = f"preset={preset},mining.rule={rule}"
+    assert_every_parameter_moves(trainer_of(wall, tiny_config, changes))
 
 
 def test_preset_auto_takes_proposal_networks(wall: Scene, tiny_config: RunConfig) -> None:
@@ -133,17 +127,7 @@ def test_training_makes_held_out_pictures_better(
     preset: str, wall: Scene, tiny_config: RunConfig
 ) -> None:
     trainer = trainer_of(wall, tiny_config, f"preset={preset},steps=120")
-    held_out = wall.test[0]
-    truth = held_out.image[..., :3].float() / 255
-
-    def error() -> float:
-        found = render_view(trainer.field, trainer.sampler, CAMERA, held_out.pose)
-        return float((found.color - truth).square().mean())
-
-    untrained = error()
-    while trainer.progress() < 1:
-        trainer.advance()
-    assert error() < 0.2 * untrained
+    assert error_left(trainer, wall.test[0]) < 0.2
 
 
 @pytest.mark.parametrize("preset", ["ngp", "nerfacto"])

@@ -7,6 +7,7 @@ from typing import get_args
 import pytest
 import torch
 
+from learning import assert_every_parameter_moves, error_left
 from orefield.config import Rule, RunConfig, changed
 from orefield.rendering.render import render_view
 from orefield.runs.folder import create_run, load_run, load_trainer, save_run
@@ -45,15 +46,8 @@ def trainer_of(room: Scene, config: RunConfig, changes: str) -> Trainer:
 def test_every_rule_trains_with_every_preset(
     preset: str, rule: str, room: Scene, tiny_config: RunConfig
 ) -> None:
-    trainer = trainer_of(room, tiny_config, f"preset={preset},mining.rule={rule}")
-    before = [p.detach().clone() for p in trainer.field.parameters()]
-    for _ in range(3):
-        done = trainer.advance()
-        assert done.loss < 1
-        assert 0 < done.kept <= done.evaluated
-    assert trainer.skipped == 0
-    after = trainer.field.parameters()
-    assert not any(torch.equal(*pair) for pair in zip(before, after, strict=True))
+    changes = f"preset={preset},mining.rule={rule}"
+    assert_every_parameter_moves(trainer_of(room, tiny_config, changes))
 
 
 @pytest.mark.parametrize("preset", ["ngp", "nerfacto"])
@@ -61,17 +55,7 @@ def test_training_makes_held_out_pictures_better(
     preset: str, room: Scene, tiny_config: RunConfig
 ) -> None:
     trainer = trainer_of(room, tiny_config, f"preset={preset},steps=100")
-    view = room.test[0]
-    truth = view.image[..., :3].float() / 255
-
-    def error() -> float:
-        found = render_view(trainer.field, trainer.sampler, view.camera, view.pose)
-        return float((found.color - truth).square().mean())
-
-    untrained = error()
-    while trainer.progress() < 1:
-        trainer.advance()
-    assert error() < 0.5 * untrained
+    assert error_left(trainer, room.test[0]) < 0.5
 
 
 @pytest.mark.parametrize("preset", ["ngp", "nerfacto"])
