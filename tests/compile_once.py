@@ -13,7 +13,7 @@ import torch
 
 from orefield.ops.compact import compact
 from orefield.ops.density_pass import DensityNet, terminated_density_pass
-from orefield.ops.hash_grid import grid_layout, hash_grid, hash_grid_backward
+from orefield.ops.hash_grid import GridLayout, grid_layout, hash_grid, hash_grid_backward
 from orefield.ops.march import Grid, clearance, march
 from orefield.ops.sparse_adam import sparse_adam
 from orefield.ops.transmittance import transmittance
@@ -37,16 +37,16 @@ def compile_share(number: int, processes: int, folder: Path) -> None:
 
 def _calls() -> list[Callable[[], object]]:
     """Calls that compile what training uses, by how long that takes, each with its opposite."""
-    layout = grid_layout(2, 8, 4, 8)
-    table, points = torch.zeros(layout.rows, 2), torch.rand(3, 4)
+    layout, narrow = grid_layout(2, 8, 4, 8, 4), grid_layout(2, 8, 4, 8, 2)
+    table, points = torch.zeros(layout.shape), torch.rand(3, 4)
     rays = Rays(torch.zeros(2, 3), torch.eye(3)[:2])
     grid = Grid(clearance(torch.ones(1, 4, 4, 4, dtype=torch.bool)), 0.5)
     net = DensityNet(table, layout, torch.zeros(16, layout.features), torch.zeros(16, 16))
 
-    def encode(dtype: torch.dtype) -> None:
+    def encode(layout: GridLayout, dtype: torch.dtype) -> None:
         grad = torch.zeros(4, layout.features, dtype=dtype).T
-        hash_grid(table, points, layout, dtype)
-        hash_grid_backward(grad, points, layout, torch.zeros_like(table))
+        hash_grid(torch.zeros(layout.shape), points, layout, dtype)
+        hash_grid_backward(grad, points, layout, torch.zeros(layout.shape))
 
     def render() -> None:
         spans = torch.tensor([[0, 2], [2, 2]], dtype=torch.int32)
@@ -62,9 +62,10 @@ def _calls() -> list[Callable[[], object]]:
 
     return [
         partial(terminated_density_pass, rays, grid, torch.zeros(2), net, 1e-4),
-        partial(encode, torch.bfloat16),
+        partial(encode, layout, torch.bfloat16),
         render,
-        partial(encode, torch.float32),
+        partial(encode, layout, torch.float32),
+        partial(encode, narrow, torch.float32),
         partial(march, rays, grid),
         rest,
     ]

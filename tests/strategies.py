@@ -74,7 +74,7 @@ def corners(test: Callable) -> Callable:
 
 
 @st.composite
-def grid_settings(draw: st.DrawFn) -> tuple[int, int, int, int]:
+def grid_settings(draw: st.DrawFn) -> tuple[int, int, int, int, int]:
     """For `grid_layout`: up to four levels, the coarse ones dense, the fine ones mostly hashed."""
     base_resolution = draw(st.integers(2, 8))
     return (
@@ -82,6 +82,7 @@ def grid_settings(draw: st.DrawFn) -> tuple[int, int, int, int]:
         draw(st.integers(6, 11)),
         base_resolution,
         draw(st.integers(8, 300)),
+        draw(st.sampled_from([2, 4])),
     )
 
 

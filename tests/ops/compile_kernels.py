@@ -60,16 +60,17 @@ def launch_everything(samples: int, rays: int) -> None:
     volume_rendering.backward(tape, raw, t, spans, 15.0, three, one, one, t)
     volume_rendering.backward(tape, raw, t, spans, 15.0, three, one, None, None)
     transmittance.transmittance(t, t, spans, one, 15.0)
-    layout = grid_layout(4, 9, 4, 60)
-    table, points = torch.zeros(layout.rows, 2), torch.zeros(3, samples)
-    hash_grid.forward(table, points, layout, torch.bfloat16)
-    hash_grid.forward(table.half(), points, layout, torch.float32)
-    features = torch.zeros(samples, layout.features).bfloat16()
-    hash_grid.backward(features.T, points, layout, table)
-    hash_grid_positions.hash_grid_positions_backward(features.T, table, points, layout)
-    constants = torch.ones(2), 0.9, 0.99, 1e-15
-    sparse_adam.sparse_adam(table, table, table, table, None, *constants)
-    sparse_adam.sparse_adam(table, table, table, table, table.half(), *constants)
+    for width in (2, 4):
+        layout = grid_layout(4, 9, 4, 60, width)
+        table, points = torch.zeros(layout.shape), torch.zeros(3, samples)
+        hash_grid.forward(table, points, layout, torch.bfloat16)
+        hash_grid.forward(table.half(), points, layout, torch.float32)
+        features = torch.zeros(samples, layout.features).bfloat16()
+        hash_grid.backward(features.T, points, layout, table)
+        hash_grid_positions.hash_grid_positions_backward(features.T, table, points, layout)
+        constants = torch.ones(2), 0.9, 0.99, 1e-15
+        sparse_adam.sparse_adam(table, table, table, table, None, *constants)
+        sparse_adam.sparse_adam(table, table, table, table, table.half(), *constants)
     compact.compact(t > 0, samples)
     bundle = Rays(three, three)
     for levels in (1, 3):

@@ -12,18 +12,20 @@ from orefield.ops.density_pass import (
     terminated_density_pass,
     visible_mask,
 )
-from orefield.ops.hash_grid import grid_layout
+from orefield.ops.hash_grid import GridLayout, grid_layout
 from orefield.ops.march import Grid, clearance, march
 from orefield.ops.transmittance import MIN_TRANSMITTANCE, RayTransmittance
 from orefield.types import Rays
 from strategies import SEEDS, grids, rays, seeded
 
-LAYOUT = grid_layout(4, 8, 4, 40)
+LAYOUT = grid_layout(4, 8, 4, 40, 4)
 DT = 0.04
 MIN_WEIGHT = 1e-4
 
 
-def net(seed: int, width: int = 16, log_scale: float = 30.0) -> DensityNet:
+def net(
+    seed: int, width: int = 16, log_scale: float = 30.0, layout: GridLayout = LAYOUT
+) -> DensityNet:
     """Densities from near zero to opaque, different from position to position."""
     generator = seeded(seed)
 
@@ -32,8 +34,8 @@ def net(seed: int, width: int = 16, log_scale: float = 30.0) -> DensityNet:
 
     out = random(16, width) * 0.3
     out[0] *= log_scale
-    hidden = random(width, LAYOUT.features) * 0.3
-    return DensityNet(random(LAYOUT.rows, 2), LAYOUT, hidden, out, start=0.7)
+    hidden = random(width, layout.features) * 0.3
+    return DensityNet(random(*layout.shape), layout, hidden, out, start=0.7)
 
 
 def bundle(n: int, seed: int = 0) -> Rays:
@@ -78,11 +80,13 @@ def test_twin_finds_what_the_definition_finds(rays, grid, seed, stretch):
 
 
 @pytest.mark.parametrize("width", [8, 13, 64])
-def test_samples_and_geometry_agree_number_by_number(width):
+@pytest.mark.parametrize("features", [2, 4])
+def test_samples_and_geometry_agree_number_by_number(width, features):
     """Also for widths that do not come in fours, and more samples than were expected."""
+    layout = grid_layout(4, 8, 4, 40, features)
     these, grid = bundle(300), torch.ones(8, 8, 8, dtype=torch.bool)
-    want = along("definition", these, grid, 3, width, 3.0)
-    got = along("cpu", these, grid, 3, width, 3.0, expected=10)
+    want = along("definition", these, grid, 3, width, 3.0, layout)
+    got = along("cpu", these, grid, 3, width, 3.0, layout, expected=10)
     assert len(got.samples) == len(want.samples) > 1024
     assert torch.equal(got.samples.spans, want.samples.spans)
     assert torch.equal(got.samples.ray, want.samples.ray)

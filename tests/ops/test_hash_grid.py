@@ -22,10 +22,11 @@ from twins import COMPILED, FEW_TWINS, MANY, TWINS, moved, place, run
 
 EPS = torch.finfo(torch.float32).eps
 MIXED = grid_layout(4, 9, 4, 60)  # one dense level, three hashed
+WIDE = grid_layout(4, 9, 4, 60, 4)
 
 
 def random_table(layout: GridLayout, seed: int) -> torch.Tensor:
-    return torch.randn(layout.rows, 2, generator=seeded(seed))
+    return torch.randn(layout.shape, generator=seeded(seed))
 
 
 def close(one: torch.Tensor, other: torch.Tensor, layout: GridLayout, terms: int = 1) -> None:
@@ -38,7 +39,7 @@ def close(one: torch.Tensor, other: torch.Tensor, layout: GridLayout, terms: int
 def backward(
     twin: str, grad: torch.Tensor, points: torch.Tensor, layout: GridLayout
 ) -> torch.Tensor:
-    sink = torch.zeros(layout.rows, 2, device=place(twin))
+    sink = torch.zeros(layout.shape, device=place(twin))
     with using(twin):
         hash_grid_backward(*moved((grad, points), place(twin)), layout, sink)
     return sink.cpu()
@@ -94,24 +95,26 @@ def test_the_gradient_may_lie_sample_by_sample(twin):
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_many_samples(twin):
+@pytest.mark.parametrize("layout", [MIXED, WIDE])
+def test_many_samples(twin, layout):
     """More than the Triton twin's block; with a GPU, as many as in training."""
     points = torch.rand(3, MANY, generator=seeded(0))
-    table, grad = random_table(MIXED, 2), torch.randn(MIXED.features, MANY, generator=seeded(1))
-    want = run("definition", hash_grid, table, points, MIXED)
-    close(run(twin, hash_grid, table, points, MIXED), want, MIXED)
-    want = backward("definition", grad, points, MIXED)
-    close(backward(twin, grad, points, MIXED), want, MIXED, terms=MANY)
+    table, grad = random_table(layout, 2), torch.randn(layout.features, MANY, generator=seeded(1))
+    want = run("definition", hash_grid, table, points, layout)
+    close(run(twin, hash_grid, table, points, layout), want, layout)
+    want = backward("definition", grad, points, layout)
+    close(backward(twin, grad, points, layout), want, layout, terms=MANY)
 
 
-def test_the_triton_twin_reads_a_table_in_half_precision():
+@pytest.mark.parametrize("layout", [MIXED, WIDE])
+def test_the_triton_twin_reads_a_table_in_half_precision(layout):
     from orefield.ops.gpu.hash_grid import forward
 
-    half = random_table(MIXED, 2).half()
+    half = random_table(layout, 2).half()
     points = torch.rand(3, 40, generator=seeded(0))
-    want = definition(half.float(), points, MIXED)
+    want = definition(half.float(), points, layout)
     inputs = moved((half, points), place("gpu"))
-    close(forward(*inputs, MIXED, torch.float32).cpu(), want, MIXED)
+    close(forward(*inputs, layout, torch.float32).cpu(), want, layout)
 
 
 @given(grid_settings(), positions(), SEEDS)
@@ -160,15 +163,16 @@ def test_backward_is_the_adjoint_of_forward(twin, levels, points, seed):
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_one_dense_level_is_trilinear_interpolation(twin):
+@pytest.mark.parametrize("width", [2, 4])
+def test_one_dense_level_is_trilinear_interpolation(twin, width):
     r = 6
-    layout = grid_layout(1, 10, r, r)
+    layout = grid_layout(1, 10, r, r, width)
     assert layout.dense == (True,)
     table, points = random_table(layout, 0), torch.rand(3, 500, generator=seeded(1))
     points[:, :3] = torch.tensor([[0.0, 1.0, 0.5], [0.0, 1.0, 1.0], [0.0, 1.0, 0.0]])
-    volume = table.T.reshape(1, 2, r + 1, r + 1, r + 1)  # z, y, x: x runs fastest
+    volume = table.T.reshape(1, width, r + 1, r + 1, r + 1)  # z, y, x: x runs fastest
     grid = (2 * points.T - 1).view(1, -1, 1, 1, 3)
-    want = grid_sample(volume, grid, align_corners=True).view(2, -1)
+    want = grid_sample(volume, grid, align_corners=True).view(width, -1)
     close(run(twin, hash_grid, table, points, layout), want, layout)
 
 
@@ -194,9 +198,9 @@ def test_a_vertex_has_the_features_of_its_row(twin):
 @given(levels=grid_settings(), points=positions())
 def test_a_constant_table_gives_constant_features(twin, levels, points):
     layout = grid_layout(*levels)
-    table = torch.tensor([[0.25, -3.0]]).expand(layout.rows, 2).contiguous()
-    features = run(twin, hash_grid, table, points, layout)
-    want = torch.tensor([0.25, -3.0]).repeat(len(features) // 2)[:, None].expand_as(features)
+    row = torch.tensor([0.25, -3.0, 1.5, 7.0])[: layout.features_per_level]
+    features = run(twin, hash_grid, row.expand(layout.shape).contiguous(), points, layout)
+    want = row.repeat(len(layout.resolution))[:, None].expand_as(features)
     torch.testing.assert_close(features, want, rtol=8 * EPS, atol=0)
 
 
@@ -210,10 +214,11 @@ def test_a_level_reads_its_own_rows_alone(twin, levels, points, seed):
     levels = range(len(layout.first))
     for level in {levels[0], levels[-1]} if twin == "gpu" else levels:  # interpreted: fewer
         first, size = layout.first[level], layout.size[level]
-        around = torch.full((layout.rows + 100_000, 2), torch.nan, device=place(twin))
+        width = layout.features_per_level
+        around = torch.full((layout.rows + 100_000, width), torch.nan, device=place(twin))
         around[first : first + size] = table[first : first + size]
         got = run(twin, hash_grid, around[: layout.rows], points, layout)
-        rows = slice(2 * level, 2 * level + 2)
+        rows = slice(width * level, width * (level + 1))
         assert torch.equal(got[rows], want[rows])
 
 
@@ -234,7 +239,7 @@ def test_positions_outside_count_as_the_nearest_inside(twin, levels, points, see
 def test_a_sink_gathers_what_autograd_would_get(twin):
     points = torch.rand(3, 40, generator=seeded(0))
     grad = torch.randn(MIXED.features, 40, generator=seeded(1))
-    table, sink = random_table(MIXED, 2), torch.zeros(MIXED.rows, 2)
+    table, sink = random_table(MIXED, 2), torch.zeros(MIXED.shape)
     points, grad, table, sink = moved((points, grad, table, sink), place(twin))
     table.requires_grad_()
     with using(twin):
@@ -286,3 +291,5 @@ def test_bad_tables_are_refused():
         hash_grid(torch.zeros(MIXED.rows - 1, 2), points, MIXED)
     with pytest.raises(ValueError, match="table must be float32"):
         hash_grid(torch.zeros(MIXED.rows, 2, dtype=torch.float64), points, MIXED)
+    with pytest.raises(ValueError, match="features_per_level must be 2 or 4, got 3"):
+        grid_layout(4, 9, 4, 60, 3)

@@ -33,32 +33,32 @@ def step_on(
         here.copy_(result)
 
 
-def tables(rows: int, seed: int) -> list[torch.Tensor]:
+def tables(rows: int, seed: int, width: int = 2) -> list[torch.Tensor]:
     generator = seeded(seed)
-    table = torch.randn(rows, 2, generator=generator)
-    return [table, torch.zeros(rows, 2), torch.zeros(rows, 2)]
+    table = torch.randn(rows, width, generator=generator)
+    return [table, torch.zeros(rows, width), torch.zeros(rows, width)]
 
 
-def sparse_gradient(rows: int, seed: int) -> torch.Tensor:
+def sparse_gradient(rows: int, seed: int, width: int = 2) -> torch.Tensor:
     """A third of the rows untouched, some touched in one feature only, sizes over many decades."""
     generator = seeded(seed)
-    grad = torch.randn(rows, 2, generator=generator)
-    grad *= 10 ** (-8 * torch.rand(rows, 2, generator=generator))
+    grad = torch.randn(rows, width, generator=generator)
+    grad *= 10 ** (-8 * torch.rand(rows, width, generator=generator))
     grad *= torch.rand(rows, 1, generator=generator) > 0.33
-    return grad * (torch.rand(rows, 2, generator=generator) > 0.1)
+    return grad * (torch.rand(rows, width, generator=generator) > 0.1)
 
 
 @pytest.mark.parametrize("twin", ["cpu", "gpu"])
-@given(rows=ROWS, seed=SEEDS, copied=st.booleans())
-@example(rows=513, seed=1, copied=True)
-@example(rows=513, seed=1, copied=False)
-def test_twin_equals_definition(twin, rows, seed, copied):
+@given(rows=ROWS, seed=SEEDS, copied=st.booleans(), width=st.sampled_from([2, 4]))
+@example(rows=513, seed=1, copied=True, width=2)
+@example(rows=513, seed=1, copied=False, width=4)
+def test_twin_equals_definition(twin, rows, seed, copied, width):
     results = []
     for runner in (twin, "definition"):
-        table, mean, square = tables(rows, seed)
+        table, mean, square = tables(rows, seed, width)
         half = [table.half()] if copied else []
         for step in range(1, 4):
-            grad = sparse_gradient(rows, seed + step)
+            grad = sparse_gradient(rows, seed + step, width)
             step_on(runner, table, grad, mean, square, 0.1, step, *half)
         results.append((table, mean, square))
         assert all(torch.equal(copy, table.half()) for copy in half)

@@ -56,7 +56,8 @@ def cases(config: RunConfig, device: torch.device) -> Iterator[Case]:
     field = config.field
     size = chosen(field.log2_hashmap_size, "field.log2_hashmap_size")
     finest = chosen(field.max_resolution, "field.max_resolution")
-    layout = grid_layout(field.levels, size, field.base_resolution, finest)
+    width = field.features_per_level
+    layout = grid_layout(field.levels, size, field.base_resolution, finest, width)
     batch = _batch(config, generator, device)
     yield from _marching(batch, config.optim.target_samples)
     yield from _grid(batch, layout, generator)
@@ -110,11 +111,11 @@ def _marching(batch: _Batch, capacity: int) -> Iterator[Case]:
 
 def _grid(batch: _Batch, layout: GridLayout, generator: torch.Generator) -> Iterator[Case]:
     device, n = batch.raw.device, len(batch.samples)
-    table = (torch.rand(layout.rows, 2, generator=generator) - 0.5).to(device)
+    table = (torch.rand(layout.shape, generator=generator) - 0.5).to(device)
     grad = torch.randn(layout.features, n, generator=generator)
     grad[:, torch.rand(n, generator=generator) > _KEPT] = 0.0
     grad, points = grad.to(device), batch.samples.positions
-    rows = 8 * 8 * len(layout.resolution)  # eight vertices of eight bytes at each level
+    rows = 8 * 4 * layout.features  # eight vertices at each level
 
     def forward(table: Tensor) -> tuple[Tensor, ...]:
         with torch.no_grad():
@@ -165,7 +166,7 @@ def _choice(batch: _Batch, generator: torch.Generator) -> Iterator[Case]:
 
 
 def _adam(layout: GridLayout, generator: torch.Generator, device: torch.device) -> Case:
-    shape = layout.rows, 2
+    shape = layout.shape
     grad = torch.randn(shape, generator=generator)
     touched = torch.rand(layout.rows, generator=generator) < _KEPT
     grad[~touched] = 0.0
@@ -182,5 +183,5 @@ def _adam(layout: GridLayout, generator: torch.Generator, device: torch.device) 
         sparse_adam(table, own, mean, square, numbers)
         return table, mean, square
 
-    moved = 24 * layout.rows + 56 * int(touched.sum())
+    moved = layout.features_per_level * (12 * layout.rows + 28 * int(touched.sum()))
     return Case("sparse_adam", moved, 1e-5, make, run)

@@ -24,7 +24,8 @@ def make_field(config: FieldConfig, seed: int, device: torch.device | None = Non
         return MlpField(config.nerf_width, "bf16" if bf16 else "fp32", generator).to(device)
     size = chosen(config.log2_hashmap_size, "field.log2_hashmap_size")
     finest = chosen(config.max_resolution, "field.max_resolution")
-    layout = grid_layout(config.levels, size, config.base_resolution, finest)
+    width = config.features_per_level
+    layout = grid_layout(config.levels, size, config.base_resolution, finest, width)
     density = chosen(config.init_density, "field.init_density")
     bf16 = uses_bf16(config.precision, ngp_layers(layout.features, config.width), device)
     dtype = torch.bfloat16 if bf16 else torch.float32

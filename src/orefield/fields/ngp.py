@@ -1,6 +1,6 @@
 """The Instant-NGP field (Müller et al. 2022, section 5.4): hash grid, density MLP, color MLP.
 
-    features = hash grid(position)                                  [2 levels]
+    features = hash grid(position)                                  [32]
     geometry = W2 relu(W1 features) + (log init_density, 0, ...)    [16], [0] the log density
     logits = V3 relu(V2 relu(V1 [geometry, harmonics(direction)]))  [3]
 With `dtype` bf16 matrix products run in bf16; master weights, the density's last layer and its
@@ -63,7 +63,7 @@ class NgpField(nn.Module):
         self.table_half: Tensor | None = None
         """A copy of the table in fp16 that is read instead, where there is one; its optimizer keeps
         it up to date. Not part of the field's state."""
-        self.table = nn.Parameter((torch.rand(layout.rows, 2, generator=generator) * 2 - 1) * 1e-4)
+        self.table = nn.Parameter((torch.rand(layout.shape, generator=generator) * 2 - 1) * 1e-4)
         self.density1, self.density2 = weights(width, layout.features), weights(_GEOMETRY, width)
         self.color1, self.color2 = weights(width, 2 * _GEOMETRY), weights(width, width)
         self.color3 = weights(3, width)

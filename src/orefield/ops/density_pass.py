@@ -26,7 +26,7 @@ from orefield.types import PackedSamples, Rays
 class DensityNet(NamedTuple):
     """A hash grid and two layers: geometry = out relu(hidden features) + (start, 0, ...)."""
 
-    table: Float[Tensor, "rows 2"]
+    table: Float[Tensor, "rows width"]
     layout: GridLayout
     hidden: Float[Tensor, "width features"]
     out: Float[Tensor, "geometry width"]
@@ -104,9 +104,10 @@ def terminated_density_pass(
     """
     if grid.dt <= 0:
         raise ValueError(f"dt must be positive, got {grid.dt}")
-    if net.table.shape != (net.layout.rows, 2) or net.hidden.shape[1] != net.layout.features:
+    layout = net.layout
+    if net.table.shape != layout.shape or net.hidden.shape[1] != layout.features:
         raise ValueError(
-            f"table and hidden must be [{net.layout.rows}, 2] and [width, {net.layout.features}] "
+            f"table and hidden must be {list(layout.shape)} and [width, {layout.features}] "
             f"for this layout, got {list(net.table.shape)} and {list(net.hidden.shape)}"
         )
     twin = pick("density_pass", rays.origins)

@@ -16,7 +16,7 @@ from orefield.ops.hash_grid import GridLayout
 
 def definition(
     grad: Float[Tensor, "features samples"],
-    table: Float[Tensor, "rows 2"],
+    table: Float[Tensor, "rows width"],
     positions: Float[Tensor, "3 samples"],
     layout: GridLayout,
 ) -> Float[Tensor, "3 samples"]:
@@ -30,7 +30,7 @@ def definition(
 
 def hash_grid_positions_backward(
     grad: Float[Tensor, "features samples"],
-    table: Float[Tensor, "rows 2"],
+    table: Float[Tensor, "rows width"],
     positions: Float[Tensor, "3 samples"],
     layout: GridLayout,
 ) -> Float[Tensor, "3 samples"]:

@@ -18,17 +18,17 @@ FP16_MAX = 65504.0
 """The largest number of fp16, which stands in a working copy for all beyond it."""
 
 
-def half_copy(table: Float[Tensor, "rows 2"]) -> Float[Tensor, "rows 2"]:
+def half_copy(table: Float[Tensor, "rows width"]) -> Float[Tensor, "rows width"]:
     """The table in fp16: a working copy with half the bytes to fetch."""
     return table.detach().clamp(-FP16_MAX, FP16_MAX).half()
 
 
 def definition(
-    table: Float[Tensor, "rows 2"],
-    grad: Float[Tensor, "rows 2"],
-    mean: Float[Tensor, "rows 2"],
-    square: Float[Tensor, "rows 2"],
-    half: Float[Tensor, "rows 2"] | None,
+    table: Float[Tensor, "rows width"],
+    grad: Float[Tensor, "rows width"],
+    mean: Float[Tensor, "rows width"],
+    square: Float[Tensor, "rows width"],
+    half: Float[Tensor, "rows width"] | None,
     numbers: Float[Tensor, "2"],
 ) -> None:
     """The update in plain torch, in place; clears the gradient.
@@ -53,12 +53,12 @@ def adam_scalars(lr: Tensor, step: Tensor) -> Float[Tensor, "2"]:
 
 @torch.no_grad()
 def sparse_adam(
-    table: Float[Tensor, "rows 2"],
-    grad: Float[Tensor, "rows 2"],
-    mean: Float[Tensor, "rows 2"],
-    square: Float[Tensor, "rows 2"],
+    table: Float[Tensor, "rows width"],
+    grad: Float[Tensor, "rows width"],
+    mean: Float[Tensor, "rows width"],
+    square: Float[Tensor, "rows width"],
     numbers: Float[Tensor, "2"],
-    half: Float[Tensor, "rows 2"] | None = None,
+    half: Float[Tensor, "rows width"] | None = None,
 ) -> None:
     """One step on the rows with a gradient; in place, and clears `grad`.
 

@@ -16,9 +16,9 @@ from orefield.scenes.scene import Scene
 from orefield.system.files import read_json, write_json
 
 CONFIG = "config.json"
-FORMAT = 5
+FORMAT = 6
 _UNRELEASED = "0.2.0 of before its release"
-_READ_BY = {1: "0.1.0", 2: "0.1.0", 3: _UNRELEASED, 4: _UNRELEASED}
+_READ_BY = {1: "0.1.0", 2: "0.1.0", 3: _UNRELEASED, 4: _UNRELEASED, 5: _UNRELEASED}
 """Versions of Orefield that read earlier formats."""
 _LARGEST = 2**20
 """Bytes of the largest config.json that is read: one has about 5 kB."""

@@ -25,7 +25,7 @@ class DensityNetwork(nn.Module):
         def uniform(*shape: int) -> Tensor:
             return torch.rand(*shape, generator=generator) * 2 - 1
 
-        self.table = nn.Parameter(uniform(self.layout.rows, 2) * 1e-4)
+        self.table = nn.Parameter(uniform(*self.layout.shape) * 1e-4)
         inputs = self.layout.features
         self.hidden = nn.Parameter(uniform(WIDTH, inputs) * (6 / (WIDTH + inputs)) ** 0.5)
         self.out = nn.Parameter(uniform(1, WIDTH) * (6 / (WIDTH + 1)) ** 0.5)

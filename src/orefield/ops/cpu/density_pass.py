@@ -14,66 +14,37 @@ import numpy as np
 import torch
 from numba import njit, prange
 
-from orefield.ops.cpu.hash_grid import BLOCK, arrays, complex_rows, encode
+from orefield.ops.cpu.hash_grid import BLOCK, arrays, block_room, encode
 from orefield.ops.cpu.march import distance, inverse, next_sample, place, walk_of
+from orefield.ops.cpu.vectors import LANES, OUTPUTS, as_rows, layer
 from orefield.system.kernel_cache import kernel
 from orefield.types import PackedSamples
 
 _I, _F = np.int32, np.float32
-_SUMS = {"contract", "reassoc", "nsz"}
-"""What a compiler may do to sums; what is not a number stays that."""
 _LEAST = 256
 """Room for samples found by a task, at least."""
 
 
 @njit(fastmath=True)
-def _encode(table, positions, samples, layout, index, weight, features):
+def _encode(rows, positions, samples, layout, room, features):
     for level in range(len(layout[0])):
         for block in range((samples + BLOCK - 1) // BLOCK):
             at = block * BLOCK
             n = min(BLOCK, samples - at)
-            encode(table, positions, at, n, level, layout, index, weight, features[block], 0)
+            encode(rows, positions, at, n, level, layout, room, features[block], 0)
 
 
-@njit(inline="always")
-def _layer(x, weights, row, depth, a, b, c, d):
-    """Four outputs of a layer for a block of samples: the loop over samples runs as vectors."""
-    for q in range(BLOCK):
-        a[q], b[q], c[q], d[q] = _F(0), _F(0), _F(0), _F(0)
-    for i in range(0, depth, 2):
-        wa, wb, wc, wd = (
-            weights[row, i],
-            weights[row + 1, i],
-            weights[row + 2, i],
-            weights[row + 3, i],
-        )
-        va, vb = weights[row, i + 1], weights[row + 1, i + 1]
-        vc, vd = weights[row + 2, i + 1], weights[row + 3, i + 1]
-        one, two = x[i], x[i + 1]
-        for q in range(BLOCK):
-            a[q] += wa * one[q] + va * two[q]
-            b[q] += wb * one[q] + vb * two[q]
-            c[q] += wc * one[q] + vc * two[q]
-            d[q] += wd * one[q] + vd * two[q]
-
-
-@njit(fastmath=_SUMS)
-def _density_mlp(features, w1, w2, start, hidden, a, b, c, d, geometry):
+@njit
+def _density_mlp(features, w1, w2, start, hidden, geometry):
     """Both layers for a block of samples."""
-    for row in range(0, len(w1), 4):
-        _layer(features, w1, row, w1.shape[1], a, b, c, d)
-        for q in range(BLOCK):
-            hidden[row, q] = _F(0) if a[q] < 0 else a[q]
-            hidden[row + 1, q] = _F(0) if b[q] < 0 else b[q]
-            hidden[row + 2, q] = _F(0) if c[q] < 0 else c[q]
-            hidden[row + 3, q] = _F(0) if d[q] < 0 else d[q]
-    for row in range(0, len(w2), 4):
-        _layer(hidden, w2, row, len(w1), a, b, c, d)
-        for q in range(BLOCK):
-            geometry[q, row], geometry[q, row + 1] = a[q], b[q]
-            geometry[q, row + 2], geometry[q, row + 3] = c[q], d[q]
+    for row in range(0, len(w1), OUTPUTS):
+        for q in range(0, BLOCK, LANES):
+            layer(features, q, w1, row, hidden, q, True)
+    for row in range(0, len(w2), OUTPUTS):
+        for q in range(0, BLOCK, LANES):
+            layer(hidden, q, w2, row, geometry, q, False)
     for q in range(BLOCK):
-        geometry[q, 0] += start
+        geometry[0, q] += start
 
 
 @njit(error_model="numpy")
@@ -107,7 +78,7 @@ def _keep_visible(
     for i in range(first, last):
         if remaining < min_transmittance:
             break
-        s = geometry[i, 0]
+        s = geometry[i // BLOCK, 0, i % BLOCK]
         x = math.exp(largest if s > largest else s) * dt[i]
         if not remaining * -math.expm1(-x) < min_weight:
             if logged < log_ray.shape[1]:
@@ -115,7 +86,7 @@ def _keep_visible(
                 for j in range(3):
                     log_position[task, logged, j] = positions[j, i]
                 for j in range(geometry.shape[1]):
-                    log_geometry[task, logged, j] = geometry[i, j]
+                    log_geometry[task, logged, j] = geometry[i // BLOCK, j, i % BLOCK]
                 counts[r] += 1
             logged += 1
         passed += x
@@ -125,7 +96,7 @@ def _keep_visible(
 
 @kernel(parallel=True, error_model="numpy")
 def _density_pass(
-    rays, clear, walk, table, layout, w1, w2, start, limits, stretch,
+    rays, clear, walk, rows, layout, w1, w2, start, limits, stretch,
     tasks, evaluated, found, counts, log,
 ):  # fmt: skip
     o, d, begin, leave, jitter = rays
@@ -140,11 +111,8 @@ def _density_pass(
         positions = np.empty((3, room), np.float32)
         t, dt = np.empty(room, np.float32), np.empty(room, np.float32)
         features = np.zeros((blocks, depth, BLOCK), np.float32)
-        geometry = np.empty((room, code), np.float32)
-        index, weight = np.empty((8, BLOCK), np.uint32), np.empty((8, BLOCK), np.float32)
-        hidden = np.empty((len(w1), BLOCK), np.float32)
-        ra, rb = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
-        rc, rd = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+        geometry = np.empty((blocks, code, BLOCK), np.float32)
+        hidden, corners = np.empty((len(w1), BLOCK), np.float32), block_room(rows)
         left, logged, total = high - low, 0, 0
         while left > 0:
             samples = 0
@@ -157,12 +125,9 @@ def _density_pass(
                 )  # fmt: skip
                 samples += taken
             begins[left] = samples
-            _encode(table, positions, samples, layout, index, weight, features)
-            for at in range(0, samples, BLOCK):
-                block = features[at // BLOCK]
-                _density_mlp(
-                    block, w1, w2, start, hidden, ra, rb, rc, rd, geometry[at : at + BLOCK]
-                )
+            _encode(rows, positions, samples, layout, corners, features)
+            for block in range((samples + BLOCK - 1) // BLOCK):
+                _density_mlp(features[block], w1, w2, start, hidden, geometry[block])
             going = 0
             for a in range(left):
                 r = alive[a]
@@ -212,7 +177,7 @@ def density_pass(rays, begin, leave, grid, jitter, net, limits, expected, stretc
         evaluated, found = np.zeros(tasks, np.int64), np.zeros(tasks, np.int64)
         counts = np.zeros(n, np.int64)
         _density_pass(
-            packed, grid.clear.contiguous().numpy(), walk_of(grid), complex_rows(net.table),
+            packed, grid.clear.contiguous().numpy(), walk_of(grid), as_rows(net.table),
             arrays(net.layout), w1.numpy(), w2.numpy(), np.float32(net.start),
             tuple(np.float32(v) for v in limits), stretch, tasks, evaluated, found, counts, logs,
         )  # fmt: skip

@@ -1,8 +1,8 @@
 """Numba twin of the hash grid.
 
 Levels are the outer loop, so one level's table stays in the cache; the eight corners are written
-out, so that the compiler works on them as vectors; all integers are 32 bits wide (unsigned: the
-hash wraps).
+out, so that the compiler works on them as vectors; a row is one vector (vectors.py); all integers
+are 32 bits wide (unsigned: the hash wraps).
 """
 
 import numba
@@ -11,6 +11,7 @@ import torch
 from numba import njit, prange
 from numba.extending import overload
 
+from orefield.ops.cpu.vectors import as_rows, mix, scatter
 from orefield.system.kernel_cache import kernel
 
 _U = np.uint32
@@ -109,85 +110,79 @@ def _vertices(positions, start, n, r, s1, s2, mask, dense, index, weight):
 
 
 @njit(inline="always")
-def _mix(table, index, weight, q):
-    """Both features of sample q as one complex number: a row is read by a single load."""
-    a, b, c, d = table[index[0, q]], table[index[1, q]], table[index[2, q]], table[index[3, q]]
-    e, f, g, h = table[index[4, q]], table[index[5, q]], table[index[6, q]], table[index[7, q]]
-    s, t, u, v = weight[0, q], weight[1, q], weight[2, q], weight[3, q]
-    w, x, y, z = weight[4, q], weight[5, q], weight[6, q], weight[7, q]
+def block_room(rows):
+    """Of a block of samples: rows and weights of the corners, and a level's features."""
+    width = rows.itemsize // 4
     return (
-        s * a.real + t * b.real + u * c.real + v * d.real
-        + w * e.real + x * f.real + y * g.real + z * h.real,
-        s * a.imag + t * b.imag + u * c.imag + v * d.imag
-        + w * e.imag + x * f.imag + y * g.imag + z * h.imag,
-    )  # fmt: skip
+        np.empty((8, BLOCK), np.uint32),
+        np.empty((8, BLOCK), np.float32),
+        np.empty((width, BLOCK), np.float32),
+    )
 
 
 @njit(inline="always")
-def encode(table, positions, at, n, level, layout, index, weight, out, to):
-    """Both features of a block of samples at one level, into columns of `out` from `to` on.
-
-    All vertices come first, because that loop can be vectorized, and gathering cannot.
-    """
-    first, resolution, size, dense = layout
+def _level_vertices(positions, at, n, level, layout, index, weight):
+    """The corners of a block's samples at a level, all first: only that loop can be vectorized."""
+    _, resolution, size, dense = layout
     r = resolution[level]
     s1 = _U(r + _U(1))
     s2, mask = _U(s1 * s1), _U(size[level] - _U(1))
-    tab = table[first[level] :]
     if dense[level]:
         _vertices(positions, at, n, r, s1, s2, mask, True, index, weight)
     else:
         _vertices(positions, at, n, r, s1, s2, mask, False, index, weight)
-    for q in range(n):
-        real, imag = _mix(tab, index, weight, q)
-        out[2 * level, to + q] = stored(out, real)
-        out[2 * level + 1, to + q] = stored(out, imag)
-
-
-@kernel(parallel=True, fastmath=True)
-def _hash_grid_forward(table, positions, layout, tasks, out):
-    samples = positions.shape[1]
-    for task in prange(tasks):
-        index, weight = np.empty((8, BLOCK), np.uint32), np.empty((8, BLOCK), np.float32)
-        start, stop = task * samples // tasks, (task + 1) * samples // tasks
-        for level in range(len(layout[0])):
-            for at in range(start, stop, BLOCK):
-                n = min(BLOCK, stop - at)
-                encode(table, positions, at, n, level, layout, index, weight, out, at)
 
 
 @njit(inline="always")
-def _scatter(table, index, weight, q, g0, g1):
-    for corner in range(8):
-        w, row = weight[corner, q], index[corner, q]
-        old = table[row]
-        table[row] = complex(old.real + w * g0, old.imag + w * g1)
+def encode(rows, positions, at, n, level, layout, room, out, to):
+    """Features of a block of samples at one level, into columns of `out` from `to` on."""
+    index, weight, mixed = room
+    _level_vertices(positions, at, n, level, layout, index, weight)
+    at_level = rows[layout[0][level] :]
+    for q in range(n):
+        mix(at_level, index, weight, q, mixed)
+    for f in range(len(mixed)):
+        for q in range(n):
+            out[len(mixed) * level + f, to + q] = stored(out, mixed[f, q])
+
+
+@kernel(parallel=True, fastmath=True)
+def _hash_grid_forward(rows, positions, layout, tasks, out):
+    samples = positions.shape[1]
+    for task in prange(tasks):
+        room = block_room(rows)
+        start, stop = task * samples // tasks, (task + 1) * samples // tasks
+        for level in range(len(layout[0])):
+            for at in range(start, stop, BLOCK):
+                encode(rows, positions, at, min(BLOCK, stop - at), level, layout, room, out, at)
+
+
+@njit(inline="always")
+def _scatter_block(rows, grad, positions, at, n, level, layout, room):
+    index, weight, here = room
+    width = len(here)
+    _level_vertices(positions, at, n, level, layout, index, weight)
+    at_level = rows[layout[0][level] :]
+    for q in range(n):
+        any_gradient = False
+        for f in range(width):
+            here[f, q] = _loaded(grad, at + q, width * level + f)
+            any_gradient |= here[f, q] != 0
+        if any_gradient:
+            scatter(at_level, index, weight, q, here)
 
 
 @kernel(parallel=True, fastmath=True)
 def _hash_grid_backward(grad, positions, layout, tasks, sink):
     # A task owns whole levels, dealt out like cards (fine levels cost most): the scatter needs no
     # atomics and repeats bit for bit, whatever the number of threads.
-    first, resolution, size, dense = layout
-    levels, samples = len(resolution), positions.shape[1]
+    levels, samples = len(layout[0]), positions.shape[1]
     for task in prange(tasks):
-        index, weight = np.empty((8, BLOCK), np.uint32), np.empty((8, BLOCK), np.float32)
+        room = block_room(sink)
         for level in range(task, levels, tasks):
-            r = resolution[level]
-            s1 = _U(r + _U(1))
-            s2, mask = _U(s1 * s1), _U(size[level] - _U(1))
-            tab = sink[first[level] :]
             for at in range(0, samples, BLOCK):
                 n = min(BLOCK, samples - at)
-                if dense[level]:
-                    _vertices(positions, at, n, r, s1, s2, mask, True, index, weight)
-                else:
-                    _vertices(positions, at, n, r, s1, s2, mask, False, index, weight)
-                for q in range(n):
-                    g0 = _loaded(grad, at + q, 2 * level)
-                    g1 = _loaded(grad, at + q, 2 * level + 1)
-                    if g0 != 0 or g1 != 0:
-                        _scatter(tab, index, weight, q, g0, g1)
+                _scatter_block(sink, grad, positions, at, n, level, layout, room)
 
 
 def arrays(layout):
@@ -204,17 +199,12 @@ def bits(x):
     return x.view(torch.uint16).numpy() if x.dtype == torch.bfloat16 else x.numpy()
 
 
-def complex_rows(table):
-    """The table with each row as one complex number."""
-    return table.detach().contiguous().numpy().view(np.complex64)[:, 0]
-
-
 def forward(table, positions, layout, dtype):
     held = dtype if dtype == torch.bfloat16 else torch.float32
     out = torch.empty(layout.features, positions.shape[1], dtype=held)
     points = positions.detach().contiguous().float().numpy()
     threads = numba.get_num_threads()
-    _hash_grid_forward(complex_rows(table), points, arrays(layout), threads, bits(out))
+    _hash_grid_forward(as_rows(table), points, arrays(layout), threads, bits(out))
     return out.to(dtype)
 
 
@@ -225,4 +215,4 @@ def backward(grad, positions, layout, sink):
     rows = grad.T.contiguous()
     rows = rows if rows.dtype == torch.bfloat16 else rows.float()
     tasks = min(numba.get_num_threads(), len(layout.resolution))
-    _hash_grid_backward(bits(rows), points, arrays(layout), tasks, complex_rows(sink))
+    _hash_grid_backward(bits(rows), points, arrays(layout), tasks, as_rows(sink))

@@ -4,17 +4,19 @@ import numpy as np
 import torch
 from numba import njit, prange
 
-from orefield.ops.cpu.hash_grid import arrays, cell, complex_rows, corners
+from orefield.ops.cpu.hash_grid import arrays, cell, corners
 from orefield.system.kernel_cache import kernel
 
 _U, _F = np.uint32, np.float32
 
 
 @njit(inline="always")
-def _value(table, row, g0, g1):
+def _value(table, row, grad, level, i):
     """What a vertex adds to the loss per unit of its weight."""
-    pair = table[row]
-    return g0 * pair.real + g1 * pair.imag
+    value, width = _F(0), table.shape[1]
+    for f in range(width):
+        value += grad[width * level + f, i] * table[row, f]
+    return value
 
 
 @njit(inline="always")
@@ -29,16 +31,15 @@ def _hash_grid_positions_backward(grad, table, positions, layout, out):
         px, py, pz = positions[0, i], positions[1, i], positions[2, i]
         gx, gy, gz = _F(0), _F(0), _F(0)
         for level in range(len(resolution)):
-            g0, g1 = grad[2 * level, i], grad[2 * level + 1, i]
             r = resolution[level]
             s1 = _U(r + _U(1))
             tab = table[first[level] :]
             (ix, fx), (iy, fy), (iz, fz) = cell(px, r), cell(py, r), cell(pz, r)
             h = corners(ix, iy, iz, s1, _U(s1 * s1), _U(size[level] - _U(1)), dense[level])
-            a, b = _value(tab, h[0], g0, g1), _value(tab, h[1], g0, g1)
-            c, d = _value(tab, h[2], g0, g1), _value(tab, h[3], g0, g1)
-            e, f = _value(tab, h[4], g0, g1), _value(tab, h[5], g0, g1)
-            g, k = _value(tab, h[6], g0, g1), _value(tab, h[7], g0, g1)
+            a, b = _value(tab, h[0], grad, level, i), _value(tab, h[1], grad, level, i)
+            c, d = _value(tab, h[2], grad, level, i), _value(tab, h[3], grad, level, i)
+            e, f = _value(tab, h[4], grad, level, i), _value(tab, h[5], grad, level, i)
+            g, k = _value(tab, h[6], grad, level, i), _value(tab, h[7], grad, level, i)
             ux, uy, uz = _F(1) - fx, _F(1) - fy, _F(1) - fz
             scale = _F(r)
             gx += scale * (uz * (uy * (b - a) + fy * (d - c)) + fz * (uy * (f - e) + fy * (k - g)))
@@ -51,5 +52,7 @@ def hash_grid_positions_backward(grad, table, positions, layout):
     out = torch.empty(3, positions.shape[1])
     points = positions.detach().contiguous().float().numpy()
     rows = grad.contiguous().float().numpy()
-    _hash_grid_positions_backward(rows, complex_rows(table), points, arrays(layout), out.numpy())
+    _hash_grid_positions_backward(
+        rows, table.detach().contiguous().numpy(), points, arrays(layout), out.numpy()
+    )
     return out

@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from numba import prange
+from numba import njit, prange
 
 from orefield.ops.sparse_adam import half_copy
 from orefield.system.kernel_cache import kernel
@@ -11,13 +11,21 @@ from orefield.system.kernel_cache import kernel
 _BLOCK = 4096
 
 
+@njit(inline="always")
+def _touched(grad, i):
+    touched = False
+    for f in range(grad.shape[1]):
+        touched |= grad[i, f] != 0
+    return touched
+
+
 @kernel(parallel=True, fastmath=True)
 def _sparse_adam(table, grad, mean, square, scale, bias, beta1, beta2, eps):
     rows = len(table)
     for block in prange((rows + _BLOCK - 1) // _BLOCK):
         for i in range(block * _BLOCK, min((block + 1) * _BLOCK, rows)):
-            if grad[i, 0] != 0 or grad[i, 1] != 0:
-                for f in range(2):
+            if _touched(grad, i):
+                for f in range(grad.shape[1]):
                     g = grad[i, f]
                     mean[i, f] += (1 - beta1) * (g - mean[i, f])
                     square[i, f] += (1 - beta2) * (g * g - square[i, f])

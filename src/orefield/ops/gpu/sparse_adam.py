@@ -15,11 +15,12 @@ _BLOCK = 512
 @triton.jit(do_not_specialize=["rows"])
 def _sparse_adam(
     table_ptr, grad_ptr, mean_ptr, square_ptr, half_ptr, numbers_ptr, rows,
-    BETA1: tl.constexpr, BETA2: tl.constexpr, EPS: tl.constexpr, BLOCK: tl.constexpr,
+    BETA1: tl.constexpr, BETA2: tl.constexpr, EPS: tl.constexpr,
+    WIDTH: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     o_r = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)  # [BLOCK]
-    o_e = 2 * o_r[:, None] + tl.arange(0, 2)[None, :]  # [BLOCK, 2]
-    b_g = tl.load(grad_ptr + o_e, mask=(o_r < rows)[:, None], other=0.0)  # [BLOCK, 2]
+    o_e = WIDTH * o_r[:, None] + tl.arange(0, WIDTH)[None, :]  # [BLOCK, WIDTH]
+    b_g = tl.load(grad_ptr + o_e, mask=(o_r < rows)[:, None], other=0.0)  # [BLOCK, WIDTH]
     m_r = tl.sum((b_g != 0.0).to(tl.int32), 1) > 0  # [BLOCK] touched
     m_e = m_r[:, None]  # [BLOCK, 1]
     b_mean = tl.load(mean_ptr + o_e, mask=m_e, other=0.0)
@@ -50,6 +51,7 @@ def sparse_adam(table, grad, mean, square, half, numbers, *constants):
             numbers,
             rows,
             *constants,
+            table.shape[1],
             _BLOCK,
             enable_fp_fusion=True,
         )
