@@ -79,8 +79,9 @@ def _keep_visible(
         if remaining < min_transmittance:
             break
         s = geometry[i // BLOCK, 0, i % BLOCK]
-        x = math.exp(largest if s > largest else s) * dt[i]
-        if not remaining * -math.expm1(-x) < min_weight:
+        passed += math.exp(largest if s > largest else s) * dt[i]
+        before, remaining = remaining, math.exp(-passed)
+        if not before - remaining < min_weight:
             if logged < log_ray.shape[1]:
                 log_ray[task, logged], log_t[task, logged], log_dt[task, logged] = r, t[i], dt[i]
                 for j in range(3):
@@ -89,8 +90,6 @@ def _keep_visible(
                     log_geometry[task, logged, j] = geometry[i // BLOCK, j, i % BLOCK]
                 counts[r] += 1
             logged += 1
-        passed += x
-        remaining = math.exp(-passed)
     return passed, remaining, logged
 
 

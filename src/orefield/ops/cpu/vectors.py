@@ -5,6 +5,8 @@ them what the processor has (a vector of 16 is one register with AVX-512, two wi
 NEON), and keeps sums in registers where its own vectorizer would store them after every term.
 """
 
+import functools
+
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -34,6 +36,21 @@ def scatter(rows, index, weight, q, grad):
         features[index[c, q]] += weight[c, q] * grad[:, q]
 
 
+def adam(table, grad, mean, square, i, numbers):
+    """A step of Adam on row i of a table where its gradient, which is cleared, is not zero.
+
+    `numbers` as in `sparse_adam`: scale, bias, 1 - beta1, 1 - beta2, epsilon.
+    """
+    scale, bias, rest1, rest2, epsilon = numbers
+    rows = (v.view(np.float32).reshape(len(v), -1)[i] for v in (table, grad, mean, square))
+    values, g, first, second = rows
+    if (g != 0).any():
+        first += rest1 * (g - first)
+        second += rest2 * (g * g - second)
+        values -= scale * first / (np.sqrt(second * bias) + epsilon)
+        g[:] = 0
+
+
 def layer(x, at, weights, row, out, to, rectify):
     """Four outputs of a layer, from `row` on, for 16 samples from column `at` of x on.
 
@@ -61,6 +78,13 @@ def _mix_compiled(rows, index, weight, q, out):
 @overload(scatter, inline="always")
 def _scatter_compiled(rows, index, weight, q, grad):
     return lambda rows, index, weight, q, grad: _scatter(rows, index, weight, q, grad)
+
+
+@overload(adam, inline="always")
+def _adam_compiled(table, grad, mean, square, i, numbers):
+    return lambda table, grad, mean, square, i, numbers: _adam(
+        table, grad, mean, square, i, numbers
+    )
 
 
 @overload(layer, inline="always")
@@ -170,6 +194,43 @@ def _scatter(typing, rows, index, weight, q, grad):
         return context.get_dummy_value()
 
     return types.void(rows, index, weight, q, grad), generate
+
+
+@intrinsic
+def _adam(typing, table, grad, mean, square, i, numbers):
+    def generate(context, b, signature, values):
+        table, grad, mean, square, i, numbers = _lift(context, b, signature, values)
+        vector = _row_type(signature.args[0])
+        each = cgutils.unpack_tuple(b, numbers)
+        scale, bias, rest1, rest2, epsilon = (_spread(b, number, vector) for number in each)
+        g = grad.load(vector, i)
+        with b.if_then(_any_nonzero(b, g)):
+            first, second = mean.load(vector, i), square.load(vector, i)
+            first = _multiply_add(b, rest1, b.fsub(g, first), first)
+            second = _multiply_add(b, rest2, b.fsub(b.fmul(g, g), second), second)
+            root = b.fadd(_square_root(b, b.fmul(second, bias)), epsilon)
+            change = b.fdiv(b.fmul(scale, first), root)
+            table.store(b.fsub(table.load(vector, i), change), i)
+            mean.store(first, i)
+            square.store(second, i)
+            grad.store(ir.Constant(vector, [0.0] * vector.count), i)
+        return context.get_dummy_value()
+
+    return types.void(table, grad, mean, square, i, numbers), generate
+
+
+def _any_nonzero(builder, vector):
+    """Whether a lane is not zero, or not a number."""
+    zero = ir.Constant(vector.type, [0.0] * vector.type.count)
+    lanes = builder.fcmp_unordered("!=", vector, zero)
+    flags = [builder.extract_element(lanes, _lane(k)) for k in range(vector.type.count)]
+    return functools.reduce(builder.or_, flags)
+
+
+def _square_root(builder, vector):
+    name = f"llvm.sqrt.v{vector.type.count}f32"
+    kind = ir.FunctionType(vector.type, [vector.type])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [vector])
 
 
 @intrinsic
