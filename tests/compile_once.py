@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 
 from orefield.ops.compact import compact
-from orefield.ops.density_pass import DensityNet, terminated_density_pass
+from orefield.ops.density_network import DensityNet
+from orefield.ops.density_pass import terminated_density_pass
 from orefield.ops.hash_grid import GridLayout, grid_layout, hash_grid, hash_grid_backward
 from orefield.ops.march import Grid, clearance, march
 from orefield.ops.sparse_adam import sparse_adam

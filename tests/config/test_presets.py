@@ -26,12 +26,12 @@ SCENES = {
     SceneFacts(opaque=True, forward_facing=True): FORWARD_FACING,
 }
 IDS = "unbounded {0[0]}, opaque {0[1]}, forward-facing {0[2]}".format
-NAMES = ["sampler.kind", *BOUNDED]
-"""Every setting that a preset chooses."""
+BY_BUDGET = ["field.max_resolution", "field.log2_hashmap_size"]
+"""Settings that follow the budget (tests/config/test_budget.py)."""
+NAMES = ["sampler.kind", *BOUNDED, *BY_BUDGET]
+"""Every setting that is chosen once the scene is known."""
 OTHER = {
     "field.init_density": 0.25,
-    "field.max_resolution": 300,
-    "field.log2_hashmap_size": 11,
     "sampler.steps_per_diagonal": 55,
     "sampler.cone_angle": 0.0,
 }

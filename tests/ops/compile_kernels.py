@@ -48,7 +48,7 @@ class Elsewhere:
 def compiled(kernel: JITFunction, grid: tuple[int, ...], *arguments: object, **options) -> None:
     """In place of a launch."""
     done = kernel.warmup(*arguments, grid=grid, **options)
-    row = re.findall(r"(?:ld|red|atom)\.global\.\S*v2\.\w+", done.asm.get("ptx", ""))
+    row = re.findall(r"(?:ld|red|atom)\.global\.\S*v[24]\.\w+", done.asm.get("ptx", ""))
     name = f"{kernel.fn.__module__.split('.')[-1]}.{kernel.fn.__name__}"
     print(name, driver.active.get_current_target().arch, len(row))  # noqa: T201
 

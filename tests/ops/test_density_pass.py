@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orefield.ops.backend import using
+from orefield.ops.density_network import DensityNet
 from orefield.ops.density_pass import (
-    DensityNet,
     TerminatedPass,
     terminated_density_pass,
     visible_mask,

@@ -12,7 +12,8 @@ import torch
 
 from orefield.ops.backend import using
 from orefield.ops.contraction import contract
-from orefield.ops.density_pass import DensityNet, terminated_density_pass
+from orefield.ops.density_network import DensityNet
+from orefield.ops.density_pass import terminated_density_pass
 from orefield.ops.hash_grid import grid_layout, hash_grid, hash_grid_backward
 from orefield.ops.hash_grid_positions import hash_grid_positions_backward
 from orefield.ops.march import ENDED, Grid, clearance, march

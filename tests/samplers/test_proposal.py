@@ -8,14 +8,14 @@ import torch
 from closed_forms import uncontract
 from orefield.config import ProposalConfig
 from orefield.ops.march import ENDED, entry_and_exit
+from orefield.ops.proposal_weights import definition, distance, proposal_weights, spacing
 from orefield.ops.volume_rendering import (
-    MAX_LOG_DENSITY,
     volume_rendering_backward,
     volume_rendering_forward,
 )
 from orefield.samplers import ProposalSampler
 from orefield.samplers.density_network import DensityNetwork
-from orefield.samplers.proposal import ENDLESS, distance, spacing
+from orefield.samplers.proposal import ENDLESS
 from orefield.types import PackedSamples, Rays
 from strategies import seeded
 
@@ -214,5 +214,7 @@ def test_density_is_finite_however_large_its_logarithm():
     net.table.data.fill_(1.0)
     net.hidden.data.fill_(10.0)
     net.out.data.fill_(10.0)
-    density = net(torch.rand(3, 5))
-    assert torch.equal(density, torch.full((5,), MAX_LOG_DENSITY).exp())
+    rays, edges = bundle(5), torch.linspace(0.1, 0.4, 4).expand(5, 4).contiguous()
+    for weights_of in (proposal_weights, definition):
+        weights = weights_of(rays.origins, rays.directions, edges, net.net, False)
+        assert torch.equal(weights, torch.eye(3)[:1].expand(5, 3))

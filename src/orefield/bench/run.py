@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from orefield.bench.race_report import psnr_at, seconds_to
-from orefield.config import RunConfig, to_dict
+from orefield.config import RunConfig, fit_to_budget, to_dict
 from orefield.errors import SceneError
 from orefield.evaluation.probe import PixelProbe
 from orefield.evaluation.protocol import protocol
@@ -14,6 +14,7 @@ from orefield.evaluation.views import BACKGROUND, score_test_views
 from orefield.runs.schedule import COMPARE_AT, Schedule
 from orefield.scenes.scene import Scene
 from orefield.system.memory import peak_bytes
+from orefield.training.speed import samples_of_run
 from orefield.training.trainer import Trainer, fit, warm_up
 
 Facts = dict[str, Any]
@@ -31,6 +32,7 @@ def bench_run(scene: Scene, config: RunConfig, goals: Sequence[float]) -> Facts:
         raise SceneError(f"scene {scene.name}: a benchmark needs at least one test view")
     probe = PixelProbe(scene, BACKGROUND[config.eval_background], PROBE)
     compiling = warm_up(scene, config)
+    config = fit_to_budget(config, scene.facts, samples_of_run(scene, config))
     trainer = Trainer(scene, config)
     if trainer.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(trainer.device)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from orefield.config import ConfigError, RunConfig, resolve_preset, to_dict
+from orefield.config import ConfigError, RunConfig, fit_to_budget, resolve_preset, to_dict
 from orefield.system.console import say
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def run(args: Args) -> int:
     from orefield.scenes import describe, open_scene
     from orefield.system.files import write_json
     from orefield.system.threads import use_threads
+    from orefield.training.speed import samples_of_run
     from orefield.training.trainer import warm_up
 
     config = args.config
@@ -64,10 +65,12 @@ def run(args: Args) -> int:
     scene = open_scene(args.scene, config.scene)
     refuse_small_views(scene, config.calibration.exposure)
     say(describe(scene))
-    configs = [arm_config(config, name, config.seed) for name in args.arms]
+    arms_of = [arm_config(config, name, config.seed) for name in args.arms]
     say(resolve_preset(config, scene.facts)[1])
-    warming = sum(warm_up(scene, own) for own in configs)
+    warming = sum(warm_up(scene, own) for own in arms_of)
     say(f"kernels ready after {warming:.1f} s")
+    # All arms have the settings that the first one's speed gives.
+    config = fit_to_budget(config, scene.facts, samples_of_run(scene, arms_of[0]))
     about = {
         **protocol(scene, config),
         "clock": "each arm's own training seconds, without evaluation and compilation",

@@ -1,12 +1,13 @@
 """`orefield train`: from a scene to a run folder."""
 
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from orefield.config import RunConfig
+from orefield.config import FieldConfig, RunConfig, SamplerConfig
 from orefield.system.console import say
 
 
@@ -23,6 +24,8 @@ class Args:
     """Folder for the run; None takes runs/SCENE, or runs/SCENE-2 and so on where that exists."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace the run in the folder, if there is one."""
+    budget_of: float | None = None
+    """Do not train: show the settings that would be chosen for so many seconds on this machine."""
     mining_maps: tyro.conf.FlagCreatePairsOff[bool] = False
     """Draw mining maps: where samples are kept, over a view and over time, in RUN/mining_maps."""
     config: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
@@ -30,27 +33,56 @@ class Args:
 
 def run(args: Args) -> int:
     """Read the scene, train, evaluate, and say what was written."""
-    from orefield.config import resolve_preset
+    from orefield.config import fit_to_budget, resolve_preset
     from orefield.runs.folder import check_folder
     from orefield.runs.loop import start_run
     from orefield.runs.progress import train_to_end
     from orefield.scenes import describe, open_scene
     from orefield.system.threads import use_threads
+    from orefield.training.speed import samples_of_run
     from orefield.training.trainer import warm_up
 
-    if args.out is not None:
+    asked = args.config
+    if args.budget_of is not None:
+        asked = dataclasses.replace(asked, seconds=args.budget_of, steps=0)
+    elif args.out is not None:
         check_folder(args.out, args.overwrite)  # before anything that takes long
-    use_threads(args.config.threads)
-    scene = open_scene(args.scene, args.config.scene)
+    use_threads(asked.threads)
+    scene = open_scene(args.scene, asked.scene)
     say(describe(scene))
-    config, why = resolve_preset(args.config, scene.facts)
-    say(why)
-    folder = args.out or free_folder(scene.name)
-    started = start_run(scene, folder, config, args.overwrite, args.mining_maps)
+    say(resolve_preset(asked, scene.facts)[1])
     say("compiling kernels (slow only in the first run) ...")
-    seconds = warm_up(scene, config)
+    seconds = warm_up(scene, asked)
     say(f"kernels ready after {seconds:.1f} s")
-    return train_to_end(started)
+    samples = samples_of_run(scene, asked)
+    config, _ = resolve_preset(fit_to_budget(asked, scene.facts, samples), scene.facts)
+    say(describe_budget(config, samples))
+    if args.budget_of is not None:
+        say(" ".join(chosen_options(config)))
+        return 0
+    folder = args.out or free_folder(scene.name)
+    return train_to_end(start_run(scene, folder, config, args.overwrite, args.mining_maps))
+
+
+def describe_budget(config: RunConfig, samples: float) -> str:
+    """How many steps a run will have, and how fine a hash grid that gives it."""
+    steps = samples / config.optim.target_samples
+    about = f"{config.steps:,} steps" if config.steps else f"about {steps:,.0f} steps"
+    size, finest = config.field.log2_hashmap_size, config.field.max_resolution
+    return f"{about}: hash grid of 2^{size} entries a level, finest level {finest}"
+
+
+def chosen_options(config: RunConfig) -> list[str]:
+    """Every setting that was chosen for the scene and the budget, as options of this command."""
+    options = [f"--preset {config.preset}"]
+    for name, part, defaults in (
+        ("field", config.field, FieldConfig()),
+        ("sampler", config.sampler, SamplerConfig()),
+    ):
+        for setting, value in dataclasses.asdict(part).items():
+            if getattr(defaults, setting) is None:
+                options.append(f"--{name}.{setting.replace('_', '-')} {value}")
+    return options
 
 
 def free_folder(name: str) -> Path:

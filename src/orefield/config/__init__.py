@@ -2,13 +2,15 @@
 
 One frozen dataclass per part, composed by `RunConfig`. Nothing here imports torch, so that `--help`
 answers at once. Lengths are in scene units (the scene's box is the unit cube). A setting that is
-None is chosen by a preset (presets.py) once the scene is known.
+None is chosen once the scene is known: by a preset (presets.py) or by the budget (budget.py).
 """
 
+from orefield.config.budget import expected_samples as expected_samples
+from orefield.config.budget import fit_to_budget as fit_to_budget
 from orefield.config.calibration import CalibrationConfig as CalibrationConfig
+from orefield.config.facts import SceneFacts as SceneFacts
 from orefield.config.model import FieldConfig as FieldConfig
 from orefield.config.model import SamplerConfig as SamplerConfig
-from orefield.config.presets import SceneFacts as SceneFacts
 from orefield.config.presets import resolve_preset as resolve_preset
 from orefield.config.proposal import ProposalConfig as ProposalConfig
 from orefield.config.require import chosen as chosen

@@ -18,13 +18,13 @@ class FieldConfig:
     """Hash grid: numbers in an entry, 2 or 4. 16 levels of 2 cost about twice as much as 8 of 4 and
     are 0.2 dB better after as many steps (docs/log.md)."""
     log2_hashmap_size: int | None = None
-    """Hash grid: at most 2^this entries per level. None: 16; 17 for unbounded,
-    19 for forward-facing scenes."""
+    """Hash grid: at most 2^this entries per level. None: by the budget and the
+    kind of scene (config/budget.py)."""
     base_resolution: int = 16
     """Hash grid: cells per axis at the first level."""
     max_resolution: int | None = None
-    """Hash grid: cells per axis at the last level. None: 512, or 1024 for
-    unbounded and forward-facing scenes."""
+    """Hash grid: cells per axis at the last level. None: by the width
+    of the photographs (config/budget.py)."""
     width: int = 64
     """Width of the hidden layers of the `ngp` MLPs."""
     init_density: float | None = None

@@ -1,8 +1,10 @@
 """Presets: groups of settings, chosen by name or by the scene."""
 
 import dataclasses
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, TypeVar
 
+from orefield.config.budget import fit_to_budget
+from orefield.config.facts import SceneFacts
 from orefield.config.model import FieldConfig, SamplerConfig
 from orefield.config.run import RunConfig
 from orefield.errors import ConfigError
@@ -15,53 +17,34 @@ _TITLE = {"ngp": "occupancy grid", "nerfacto": "proposal networks"}
 
 BOUNDED = {
     "field.init_density": 1.0,
-    "field.max_resolution": 512,
-    "field.log2_hashmap_size": 16,
     "sampler.steps_per_diagonal": 400,
     "sampler.cone_angle": 1 / 256,
 }
 UNBOUNDED = BOUNDED | {
-    "field.max_resolution": 1024,
-    "field.log2_hashmap_size": 17,
     "sampler.steps_per_diagonal": 100,
     "sampler.cone_angle": 1 / 32,
 }
-"""Contraction leaves the box half of the cube's width, and there is more to represent. With steps
-as short as an object needs, a ray would take hundreds."""
+"""With steps as short as an object needs, a ray would take hundreds."""
 OPAQUE = BOUNDED | {"field.init_density": 3.0}
 """Where all photographs are opaque, density rises on all rays at once until no background shows
 through, and Adam's momentum then carries it on to an opaque wall before the cameras (docs/log.md).
 From a denser start there is less to rise. Unbounded scenes, whose rays are long, and cut-out
 objects do not need it."""
 
-
-FORWARD_FACING = BOUNDED | {
-    "field.max_resolution": 1024,
-    "field.log2_hashmap_size": 19,
-    "sampler.steps_per_diagonal": 100,
-}
-"""The whole of the cube is seen, and photographs resolve its depth less finely than its width."""
-
-
-class SceneFacts(NamedTuple):
-    """What is known of a scene when its settings are chosen."""
-
-    unbounded: bool = False
-    """It has a background beyond its box."""
-    opaque: bool = False
-    """Its photographs have no transparent pixel."""
-    forward_facing: bool = False
-    """Its cameras look one way, and what is sampled is a frustum before them."""
+FORWARD_FACING = BOUNDED | {"sampler.steps_per_diagonal": 100}
+"""Photographs resolve the cube's depth less finely than its width."""
 
 
 def resolve_preset(config: RunConfig, scene: SceneFacts) -> tuple[RunConfig, str]:
-    """The configuration with its preset chosen, and every setting that is None filled in by it.
+    """The configuration with its preset chosen, and every setting that is None filled in.
 
-    The second value is a line that says which preset, and why. A setting that is
-    not None stays, so a resolved configuration resolves to itself. Raises ConfigError where
-    sampler.kind contradicts the preset.
+    The second value is a line that says which preset, and why. The size of the hash grid follows
+    the budget, as `fit_to_budget` has it without a measured speed. A setting that is not None
+    stays, so a resolved configuration resolves to itself. Raises ConfigError where sampler.kind
+    contradicts the preset.
     """
     name, why = _name(config, scene)
+    config = fit_to_budget(config, scene)
     wanted: dict[str, Any] = BOUNDED
     if scene.forward_facing:
         wanted = FORWARD_FACING

@@ -23,6 +23,8 @@ class ProposalConfig:
     """Initial steps, in each of which the networks learn; then every `update_every` steps."""
     update_every: int = 4
     """Steps from one update of the networks to the next, after the warm-up."""
+    learn_share: float = 0.25
+    """Share of a step's rays that the networks learn from; the field learns from all."""
     distortion: float = 0.002
     """Weight of the distortion loss, which concentrates a ray's weights; 0 leaves it out."""
 
@@ -37,5 +39,7 @@ class ProposalConfig:
         for name, least in (("anneal", 0), ("warmup", 0), ("update_every", 1)):
             steps = getattr(self, name)
             _require(least <= steps <= 10**9, f"proposal.{name}", f"in {least}..10^9", steps)
+        share = self.learn_share
+        _require(0 < share <= 1, "proposal.learn_share", "in (0, 1]", share)
         weight = self.distortion
         _require(0 <= weight <= 1e6, "proposal.distortion", "in [0, 1e6]", weight)

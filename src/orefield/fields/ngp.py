@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
 from orefield.fields.encodings import spherical_harmonics
+from orefield.ops.density_network import DensityNet, density_network
 from orefield.ops.hash_grid import GridLayout, hash_grid, hash_grid_backward
 from orefield.ops.hash_grid_positions import hash_grid_positions_backward
 from orefield.ops.sparse_adam import half_copy
@@ -80,6 +81,12 @@ class NgpField(nn.Module):
         """Hash-grid features."""
         return hash_grid(self.table, positions, self.layout, self.dtype, self.table_half)
 
+    @property
+    def density_net(self) -> DensityNet:
+        """Hash grid and density MLP, for the ops."""
+        w1, w2 = self.density1, self.density2
+        return DensityNet(self.table, self.layout, w1, w2, self.log_init_density)
+
     @torch.no_grad()
     def copy_in_half(self) -> None:
         """Make, or renew, the fp16 copy; what fp16 cannot hold becomes its largest number."""
@@ -127,6 +134,10 @@ class NgpField(nn.Module):
     @torch.no_grad()
     def density(self, positions: Float[Tensor, "3 points"]) -> Float[Tensor, " points"]:
         """Density per scene unit."""
+        if positions.device.type == "cpu":
+            net = self.density_net
+            found = density_network(positions, net._replace(out=net.out[:1]))[:, 0]
+            return found.clamp_(max=MAX_LOG_DENSITY).exp_()
         features = self.encode_positions(positions)
         parts = [features[:, part] for part in _blocks(features)]
         log = [(self._hidden(x).float() @ self.density2[0])[: x.shape[1]] for x in parts]

@@ -12,26 +12,14 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn.functional import linear
 
-from orefield.ops import hash_grid, transmittance
+from orefield.ops import density_network, transmittance
 from orefield.ops.backend import pick
-from orefield.ops.hash_grid import GridLayout
+from orefield.ops.density_network import DensityNet
 from orefield.ops.march import Grid, march, span_in_steps
 from orefield.ops.transmittance import MIN_TRANSMITTANCE, RayTransmittance
 from orefield.ops.volume_rendering import MAX_LOG_DENSITY
 from orefield.types import PackedSamples, Rays
-
-
-class DensityNet(NamedTuple):
-    """A hash grid and two layers: geometry = out relu(hidden features) + (start, 0, ...)."""
-
-    table: Float[Tensor, "rows width"]
-    layout: GridLayout
-    hidden: Float[Tensor, "width features"]
-    out: Float[Tensor, "geometry width"]
-    """Its first output, from `start`, is the log density."""
-    start: float = 0.0
 
 
 class TerminatedPass(NamedTuple):
@@ -52,9 +40,7 @@ def definition(
 ) -> TerminatedPass:
     """Every marched sample, then the visible ones of them, in plain torch."""
     samples, _ = march(rays, grid, jitter)
-    features = hash_grid.definition(net.table, samples.positions, net.layout)
-    geometry = linear(linear(features.T, net.hidden).relu(), net.out)
-    geometry[:, 0] += net.start
+    geometry = density_network.definition(samples.positions, net)
     initial = geometry.new_ones(len(rays))
     along = transmittance.definition(geometry[:, 0], samples.dt, samples.spans, initial)
     index = visible_mask(along, min_weight).nonzero()[:, 0]
@@ -104,12 +90,7 @@ def terminated_density_pass(
     """
     if grid.dt <= 0:
         raise ValueError(f"dt must be positive, got {grid.dt}")
-    layout = net.layout
-    if net.table.shape != layout.shape or net.hidden.shape[1] != layout.features:
-        raise ValueError(
-            f"table and hidden must be {list(layout.shape)} and [width, {layout.features}] "
-            f"for this layout, got {list(net.table.shape)} and {list(net.hidden.shape)}"
-        )
+    net.check()
     twin = pick("density_pass", rays.origins)
     if twin is None:
         return definition(rays, grid, jitter, net, min_weight)

@@ -18,7 +18,8 @@ from torch import Tensor
 from orefield.fields import NgpField
 from orefield.ops.backend import pick
 from orefield.ops.compact import compact
-from orefield.ops.density_pass import DensityNet, pack, terminated_density_pass, visible_mask
+from orefield.ops.density_network import density_network
+from orefield.ops.density_pass import pack, terminated_density_pass, visible_mask
 from orefield.ops.march import ENDED
 from orefield.ops.transmittance import MIN_TRANSMITTANCE, transmittance
 from orefield.samplers import OccupancySampler
@@ -88,18 +89,26 @@ def density_pass(
     """
     if min_weight is None or not isinstance(sampler, OccupancySampler):
         samples = sampler(rays, generator, training)
-        features = field.encode_positions(samples.positions)
-        geometry, number = field.density_and_geometry(features), len(samples)
+        (geometry, features), number = _geometry(field, samples.positions), len(samples)
         return DensityPass(samples, geometry, number, number, features)
     jitter = torch.rand(len(rays), generator=generator, device=generator.device)
     if pick("density_pass", rays.origins) is None or not isinstance(field, NgpField):
         return _in_chunks(field, sampler, rays, jitter, min_weight)
-    net = DensityNet(
-        field.table, field.layout, field.density1, field.density2, field.log_init_density
-    )
     lines = sampler.cube_rays(rays).lines
-    found = terminated_density_pass(lines, sampler.grid, jitter, net, min_weight, *hints)
+    found = terminated_density_pass(
+        lines, sampler.grid, jitter, field.density_net, min_weight, *hints
+    )
     return DensityPass(*found, marched=found.evaluated, visible_only=True)
+
+
+def _geometry(
+    field: Field, positions: Float[Tensor, "3 samples"]
+) -> tuple[Float[Tensor, "samples geometry"], Float[Tensor, "features samples"] | None]:
+    """The density MLP's outputs, and the features where those were written down on the way."""
+    if isinstance(field, NgpField) and positions.device.type == "cpu":
+        return density_network(positions, field.density_net), None
+    features = field.encode_positions(positions)
+    return field.density_and_geometry(features), features
 
 
 @torch.no_grad()

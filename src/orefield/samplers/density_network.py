@@ -1,12 +1,10 @@
 """The proposal sampler's network: a small hash grid and MLP that give a rough density."""
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
-from orefield.ops.hash_grid import grid_layout, hash_grid
-from orefield.ops.volume_rendering import MAX_LOG_DENSITY
+from orefield.ops.density_network import DensityNet
+from orefield.ops.hash_grid import grid_layout
 
 LEVELS = 5
 BASE_RESOLUTION = 16
@@ -30,8 +28,7 @@ class DensityNetwork(nn.Module):
         self.hidden = nn.Parameter(uniform(WIDTH, inputs) * (6 / (WIDTH + inputs)) ** 0.5)
         self.out = nn.Parameter(uniform(1, WIDTH) * (6 / (WIDTH + 1)) ** 0.5)
 
-    def forward(self, positions: Float[Tensor, "3 points"]) -> Float[Tensor, " points"]:
-        """Density per scene unit, at positions in the unit cube."""
-        features = hash_grid(self.table, positions, self.layout, torch.float32)
-        log = linear(linear(features.T, self.hidden).relu(), self.out)[:, 0]
-        return log.clamp(max=MAX_LOG_DENSITY).exp()
+    @property
+    def net(self) -> DensityNet:
+        """The parameters, for the ops."""
+        return DensityNet(self.table, self.layout, self.hidden, self.out)

@@ -4,11 +4,12 @@ A first small density network is evaluated at many samples along each ray, a sec
 the first expects weight, and the field only at those where the second does. The networks learn from
 the field's weights alone: they must allow for at least those (`ops.pdf.interlevel_loss`).
 
-Samples are equally spaced in s(t), which is t / 2 up to one box away and 1 - 1 / (2 t) from there
-on. In an unbounded scene positions are contracted (ops/contraction.py), and the last interval of a
-ray never ends: it takes all the transmittance that remains.
+Samples are equally spaced in s(t) (ops/proposal_weights.py). In an unbounded scene positions are
+contracted (ops/contraction.py), and the last interval of a ray never ends: it takes all the
+transmittance that remains.
 """
 
+import math
 from typing import Any
 
 import torch
@@ -16,10 +17,16 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from orefield.config import ProposalConfig
-from orefield.ops.contraction import contract
 from orefield.ops.frustum import Frustum
 from orefield.ops.march import ENDED, entry_and_exit
-from orefield.ops.pdf import interlevel_loss, render_weights, sample_pdf
+from orefield.ops.pdf import interlevel_loss, sample_pdf
+from orefield.ops.proposal_weights import (
+    definition,
+    distance,
+    positions_along,
+    proposal_weights,
+    spacing,
+)
 from orefield.samplers.density_network import DensityNetwork
 from orefield.types import CubeRays, Density, PackedSamples, Rays
 
@@ -27,16 +34,6 @@ ENDLESS = 1e10
 """Length of an interval that absorbs all that remains, unless its density is zero."""
 _SLOPE = 10.0
 """How fast the annealing of weights ends (Barron et al. 2022, equation 18)."""
-
-
-def spacing(t: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
-    """s(t), in [0, 1): 0.25 at t = 0.5, 0.5 at 1, 0.9 at 5."""
-    return torch.where(t < 1, t / 2, 1 - 0.5 / t.clamp(min=1))
-
-
-def distance(s: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
-    """t(s), the inverse of `spacing`."""
-    return torch.where(s < 0.5, 2 * s, 0.5 / (1 - s.clamp(min=0.5)))
 
 
 class ProposalSampler(nn.Module):
@@ -67,7 +64,7 @@ class ProposalSampler(nn.Module):
         self.step = 0
         """`steps` on the host."""
         self._proposals: list[tuple[Tensor, Tensor]] = []
-        """Edges in s, and the networks' weights with a graph, for `accumulate_grad`."""
+        """Edges in s, and the networks' weights with a graph, of the rays that teach them."""
         self._edges: Tensor | None = None
         self.register_load_state_dict_post_hook(_follow_steps)
 
@@ -114,7 +111,7 @@ class ProposalSampler(nn.Module):
         self._proposals, self._edges = [], None
         if edges is None or len(samples) == 0:
             return None
-        field = weights.detach().view(-1, self.config.num_samples)
+        field = weights.detach().view(-1, self.config.num_samples)[: len(edges)]
         with torch.enable_grad():
             losses = [interlevel_loss(edges, field, *proposal) for proposal in proposals]
             loss = torch.stack(losses).sum()
@@ -144,27 +141,19 @@ class ProposalSampler(nn.Module):
         if shifts[0] is not None:
             edges[:, 1:-1] += (shifts[0][:, None] - 0.5) * (end - begin) / first
         proposals, numbers = [], (second, self.config.num_samples)
-        for net, number, shift in zip(self.nets, numbers, shifts[1:], strict=True):
-            with torch.set_grad_enabled(learning):
-                t = distance(edges)
-                middle = (t[:, 1:] + t[:, :-1]) / 2
-                density = net(self._positions(origins, directions, middle))
-                weights = render_weights(density.view_as(middle), t)
-            proposals.append((edges, weights))
-            with torch.no_grad():
-                edges = sample_pdf(edges, weights ** self._annealing(), number, shift)
-        self._proposals, self._edges = (proposals, edges) if learning else ([], None)
+        taught = slice(math.ceil(self.config.learn_share * len(meets)) if learning else 0)
+        contracted = self.background_extent > 1
+        for network, number, shift in zip(self.nets, numbers, shifts[1:], strict=True):
+            assert isinstance(network, DensityNetwork)
+            net = network.net
+            weights = proposal_weights(origins, directions, edges, net, contracted)
+            if learning:
+                with torch.enable_grad():
+                    some = origins[taught], directions[taught], edges[taught]
+                    proposals.append((edges[taught], definition(*some, net, contracted)))
+            edges = sample_pdf(edges, weights ** self._annealing(), number, shift)
+        self._proposals, self._edges = (proposals, edges[taught]) if learning else ([], None)
         return self._packed(rays, meets, distance(edges))
-
-    def _positions(
-        self,
-        origins: Float[Tensor, "hit 3"],
-        directions: Float[Tensor, "hit 3"],
-        t: Float[Tensor, "hit n"],
-    ) -> Float[Tensor, "3 points"]:
-        points = origins.T[:, :, None] + t * directions.T[:, :, None]
-        points = points.flatten(1)
-        return contract(points) if self.background_extent > 1 else points.clamp(0, 1)
 
     def _packed(
         self, rays: Rays, meets: Int[Tensor, " hit"], edges: Float[Tensor, "hit n"]
@@ -175,7 +164,11 @@ class ProposalSampler(nn.Module):
         counts = torch.zeros(len(rays), dtype=torch.int64, device=edges.device)
         counts[meets] = self.config.num_samples
         spans = torch.stack([counts.cumsum(0) - counts, counts], 1).int()
-        positions = self._positions(rays.origins[meets], rays.directions[meets], t)
+        lines, contracted = (
+            (rays.origins[meets], rays.directions[meets]),
+            self.background_extent > 1,
+        )
+        positions = positions_along(*lines, t, contracted)
         ray = meets.int().repeat_interleave(self.config.num_samples)
         return PackedSamples(positions, t.flatten(), dt.flatten(), ray, spans)
 

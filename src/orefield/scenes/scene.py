@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from statistics import median
 
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
@@ -76,7 +77,9 @@ class Scene:
     @property
     def facts(self) -> SceneFacts:
         """What presets choose by."""
-        return SceneFacts(self.unbounded, self.opaque, self.frustum is not None)
+        widths = [max(view.image.shape[:2]) for view in self.train]
+        width = int(median(widths)) if widths else 0
+        return SceneFacts(self.unbounded, self.opaque, self.frustum is not None, width)
 
     @cached_property
     def opaque(self) -> bool:

@@ -10,13 +10,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from orefield.ops.proposal_weights import spacing
 from orefield.ops.volume_rendering import (
     Rendering,
     over_background,
     volume_rendering_backward,
     volume_rendering_forward,
 )
-from orefield.samplers.proposal import spacing
 from orefield.types import PackedSamples
 
 

@@ -14,37 +14,16 @@ import numpy as np
 import torch
 from numba import njit, prange
 
-from orefield.ops.cpu.hash_grid import BLOCK, arrays, block_room, encode
+from orefield.ops.cpu.density_network import density_mlp, encode_blocks, layers
+from orefield.ops.cpu.hash_grid import BLOCK, arrays, block_room
 from orefield.ops.cpu.march import distance, inverse, next_sample, place, walk_of
-from orefield.ops.cpu.vectors import LANES, OUTPUTS, as_rows, layer
+from orefield.ops.cpu.vectors import as_rows
 from orefield.system.kernel_cache import kernel
 from orefield.types import PackedSamples
 
 _I, _F = np.int32, np.float32
 _LEAST = 256
 """Room for samples found by a task, at least."""
-
-
-@njit(fastmath=True)
-def _encode(rows, positions, samples, layout, room, features):
-    for level in range(len(layout[0])):
-        for block in range((samples + BLOCK - 1) // BLOCK):
-            at = block * BLOCK
-            n = min(BLOCK, samples - at)
-            encode(rows, positions, at, n, level, layout, room, features[block], 0)
-
-
-@njit
-def _density_mlp(features, w1, w2, start, hidden, geometry):
-    """Both layers for a block of samples."""
-    for row in range(0, len(w1), OUTPUTS):
-        for q in range(0, BLOCK, LANES):
-            layer(features, q, w1, row, hidden, q, True)
-    for row in range(0, len(w2), OUTPUTS):
-        for q in range(0, BLOCK, LANES):
-            layer(hidden, q, w2, row, geometry, q, False)
-    for q in range(BLOCK):
-        geometry[0, q] += start
 
 
 @njit(error_model="numpy")
@@ -124,9 +103,9 @@ def _density_pass(
                 )  # fmt: skip
                 samples += taken
             begins[left] = samples
-            _encode(rows, positions, samples, layout, corners, features)
+            encode_blocks(rows, positions, 0, samples, layout, corners, features)
             for block in range((samples + BLOCK - 1) // BLOCK):
-                _density_mlp(features[block], w1, w2, start, hidden, geometry[block])
+                density_mlp(features[block], w1, w2, start, hidden, geometry[block])
             going = 0
             for a in range(left):
                 r = alive[a]
@@ -161,8 +140,7 @@ def density_pass(rays, begin, leave, grid, jitter, net, limits, expected, stretc
     n, code = len(rays), len(net.out)
     values = rays.origins, rays.directions, begin, leave, jitter
     packed = tuple(v.contiguous().numpy() for v in values)
-    w1, w2 = _rows_of_four(net.hidden.detach()), _rows_of_four(net.out.detach())
-    w2 = torch.nn.functional.pad(w2, (0, len(w1) - w2.shape[1]))
+    w1, w2, start = layers(net)
     tasks = numba.get_num_threads()
     capacity = max(expected * 5 // (4 * tasks), _LEAST)
     while True:
@@ -177,7 +155,7 @@ def density_pass(rays, begin, leave, grid, jitter, net, limits, expected, stretc
         counts = np.zeros(n, np.int64)
         _density_pass(
             packed, grid.clear.contiguous().numpy(), walk_of(grid), as_rows(net.table),
-            arrays(net.layout), w1.numpy(), w2.numpy(), np.float32(net.start),
+            arrays(net.layout), w1, w2, start,
             tuple(np.float32(v) for v in limits), stretch, tasks, evaluated, found, counts, logs,
         )  # fmt: skip
         if found.max() <= capacity:
@@ -193,8 +171,3 @@ def density_pass(rays, begin, leave, grid, jitter, net, limits, expected, stretc
     )
     chosen = PackedSamples(positions, t, dt, ray, spans)
     return chosen, geometry, int(evaluated.sum())
-
-
-def _rows_of_four(weights):
-    """The weights in fp32 with rows of zeros, for outputs that come in fours."""
-    return torch.nn.functional.pad(weights.float(), (0, 0, 0, -len(weights) % 4)).contiguous()
