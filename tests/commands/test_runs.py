@@ -159,7 +159,7 @@ def test_an_old_run_is_one_line_that_says_what_reads_it(trained: Path, capsys) -
     for command in ("resume", "eval", "render"):
         assert main([command, str(trained)]) == 1
         error = capsys.readouterr().err
-        assert error.endswith("'format' is 2, this version reads 5; orefield 0.1.0 reads it\n")
+        assert error.endswith("'format' is 2, this version reads 6; orefield 0.1.0 reads it\n")
         assert error.count("\n") == 1
 
 

@@ -46,7 +46,8 @@ def test_density_is_the_first_output_exponentiated(precision):
     net = field(precision)
     raw, density = outputs(net), net.density(batch()[0])
     assert raw.dtype == density.dtype == torch.float32
-    torch.testing.assert_close(density, raw[:, 0].detach().exp(), rtol=1e-5, atol=0)
+    rounding = 1e-5 if precision == "fp32" else 0.01  # the kernel's products are in fp32
+    torch.testing.assert_close(density, raw[:, 0].detach().exp(), rtol=rounding, atol=0)
     assert not density.requires_grad
 
 

@@ -121,7 +121,7 @@ def test_a_run_of_an_older_version_names_the_version_that_reads_it(trained, vers
     edit(folder / "config.json", format=version)
     with pytest.raises(RunError) as refused:
         load_run(folder)
-    line = f"'format' is {version}, this version reads 5; orefield 0.1.0 reads it"
+    line = f"'format' is {version}, this version reads 6; orefield 0.1.0 reads it"
     assert str(refused.value) == f"{folder / 'config.json'}: {line}"
 
 
@@ -132,7 +132,7 @@ def edit(path: Path, **changes: object) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 99}, "'format' is 99, this version reads 5; a newer orefield reads it"),
+        ({"format": 99}, "'format' is 99, this version reads 6; a newer orefield reads it"),
         ({"format": None}, "'format' is missing"),
         ({"scene": 3}, "'scene' is missing or of the wrong kind"),
         ({"near": "close"}, "'near' is missing or of the wrong kind"),
