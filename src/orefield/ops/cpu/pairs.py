@@ -27,9 +27,9 @@ _VECTOR, _HELD = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(_INT32, LAN
 
 def pairs(weights):
     """Weights [inputs, outputs] in bf16: element [k, n] is those of inputs 2 k and 2 k + 1."""
-    rows, columns = weights.shape
-    rounded = torch.from_numpy(weights).bfloat16().view(rows // 2, 2, columns)
-    return rounded.transpose(1, 2).contiguous().view(torch.int32)[:, :, 0].numpy()
+    bits = weights.view(np.uint32)
+    rounded = bits + (0x7FFF + (bits >> 16 & 1))  # to nearest even, in the upper half
+    return (rounded[::2] >> 16 | rounded[1::2] & 0xFFFF0000).view(np.int32)
 
 
 def apply(x, weights, out, room):
