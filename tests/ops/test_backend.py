@@ -19,12 +19,13 @@ def test_cpu_tensors_get_the_compiled_twin():
     assert backend_for("cpu")[0] == "cpu"
 
 
-def test_every_op_but_the_fused_density_pass_has_a_triton_twin():
+def test_every_op_but_the_networks_has_a_triton_twin():
     tensor = torch.zeros(1, device="cuda" if torch.cuda.is_available() else "cpu")
     with using("gpu"):
         for op in OPS:
             assert pick(op, tensor).__name__ == f"orefield.ops.gpu.{op}"
         assert pick("density_pass", tensor) is None
+        assert pick("mlp", tensor) is None
 
 
 def test_cpu_tensors_reach_the_triton_twin_in_the_interpreter_only(monkeypatch):

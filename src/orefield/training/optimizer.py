@@ -31,7 +31,9 @@ class Optimizer:
         groups = [main, *({"params": ps, "peak": rate} for ps, rate in cameras.groups())]
         start: Tensor | float = torch.zeros((), device=device) if fixed else lr
         on_gpu = fixed and device.type == "cuda"
-        self.adam = torch.optim.Adam(groups, lr=start, fused=fixed or None, capturable=on_gpu)
+        # In one call for all parameters, which on a CPU takes a third of the time of one after one.
+        fused = fixed or device.type == "cpu" or None
+        self.adam = torch.optim.Adam(groups, lr=start, fused=fused, capturable=on_gpu)
         for group in self.adam.param_groups:
             group["lr"] = start.clone() if isinstance(start, Tensor) else start
             for p in group["params"]:
