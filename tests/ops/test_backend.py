@@ -25,7 +25,8 @@ def test_every_op_but_the_networks_has_a_triton_twin():
         for op in OPS:
             assert pick(op, tensor).__name__ == f"orefield.ops.gpu.{op}"
         assert pick("density_pass", tensor) is None
-        assert pick("mlp", tensor) is None
+        for op in ("mlp", "density_network", "proposal_weights"):
+            assert pick(op, tensor) is None
 
 
 def test_cpu_tensors_reach_the_triton_twin_in_the_interpreter_only(monkeypatch):

@@ -146,6 +146,21 @@ def test_networks_learn_in_every_first_step_and_then_now_and_then():
     assert [step for step in range(12) if learned[step]] == [0, 1, 2, 5, 10]
 
 
+def test_networks_learn_from_a_share_of_the_rays_as_from_those_alone():
+    one, other = (
+        ProposalSampler(dataclasses.replace(CONFIG, learn_share=share), 0.0, 4)
+        for share in (0.25, 1.0)
+    )
+    weights, gradients = torch.rand(8 * CONFIG.num_samples, generator=seeded()), []
+    for sampler, rays in ((one, bundle(8)), (other, bundle(8)[:2])):
+        samples = sampler(rays, None, training=True)
+        assert len(samples) == len(rays) * CONFIG.num_samples
+        loss = sampler.accumulate_grad(samples, weights[: len(samples)])
+        gradients.append([loss, *(p.grad for p in sampler.parameters())])
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
 def test_without_training_nothing_is_pending():
     """Also where a pass for training came before, whose samples are not the last any more."""
     sampler = ProposalSampler(CONFIG, 0.0)
@@ -210,7 +225,7 @@ def test_state_survives_a_round_trip_and_another_size_is_refused():
 
 
 def test_density_is_finite_however_large_its_logarithm():
-    net = DensityNetwork(8, 64, seeded())
+    net = DensityNetwork(2, 8, 64, seeded())
     net.table.data.fill_(1.0)
     net.hidden.data.fill_(10.0)
     net.out.data.fill_(10.0)

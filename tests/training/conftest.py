@@ -43,7 +43,7 @@ def with_walls() -> Callable[[Trainer], Trainer]:
     def walls(trainer: Trainer) -> Trainer:
         trainer.field.table.data *= 1e4
         trainer.field.density2.data[0] *= 20
-        trainer.field.log_init_density += 20.0
+        trainer.field.log_init_density += 4.0
         return trainer
 
     return walls

@@ -76,7 +76,8 @@ def test_rays_end_early_once_much_is_occluded(make, with_walls, rule: Rule, want
     trainer = make(changes)
     trainer.advance()
     assert not trainer.training_step.early_termination
-    with_walls(trainer).advance()
+    with_walls(trainer).field.log_init_density += 16.0
+    trainer.advance()
     assert trainer.training_step.early_termination is wanted
     other = make(changes)
     other.load_state_dict(trainer.state_dict())

@@ -9,12 +9,13 @@ from orefield.config.require import require as _require
 class ProposalConfig:
     """Proposal sampler: two small density networks that learn where the rendering weights are."""
 
-    num_proposal_samples: tuple[int, int] = (64, 40)
+    num_proposal_samples: tuple[int, int] = (48, 32)
     """Samples per ray for the first and the second network."""
     num_samples: int = 24
     """Samples per ray for the field."""
     log2_hashmap_size: int = 15
-    """Hash grids of the networks: at most 2^this entries per level, five levels."""
+    """Hash grids of the networks: at most 2^this entries per level, two levels of
+    four features for the first network, three for the second."""
     max_resolution: int = 256
     """Hash grids: cells per axis at the second network's last level; the first has a quarter."""
     anneal: int = 200

@@ -41,7 +41,7 @@ def definition(
     """In plain torch; under autograd for the network's parameters."""
     features = hash_grid.hash_grid(net.table, positions, net.layout)
     geometry = linear(linear(features.T, net.hidden).relu(), net.out)
-    start = torch.zeros_like(geometry[0])
+    start = geometry.new_zeros(geometry.shape[1])
     start[0] = net.start
     return geometry + start
 

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from orefield.ops.density_network import DensityNet
 from orefield.ops.hash_grid import grid_layout
 
-LEVELS = 5
+FEATURES = 4
+"""Of a level: few wide levels are as good as many narrow ones, and cost less."""
 BASE_RESOLUTION = 16
 WIDTH = 16
 
@@ -15,10 +16,11 @@ class DensityNetwork(nn.Module):
     """A hash grid of few levels and one hidden layer."""
 
     def __init__(
-        self, log2_hashmap_size: int, max_resolution: int, generator: torch.Generator
+        self, levels: int, log2_hashmap_size: int, max_resolution: int, generator: torch.Generator
     ) -> None:
         super().__init__()
-        self.layout = grid_layout(LEVELS, log2_hashmap_size, BASE_RESOLUTION, max_resolution)
+        size = levels, log2_hashmap_size, BASE_RESOLUTION, max_resolution
+        self.layout = grid_layout(*size, FEATURES)
 
         def uniform(*shape: int) -> Tensor:
             return torch.rand(*shape, generator=generator) * 2 - 1

@@ -58,7 +58,7 @@ class ProposalSampler(nn.Module):
         self.frustum = frustum
         generator = torch.Generator().manual_seed(seed)
         finest = config.max_resolution
-        sizes = (config.log2_hashmap_size, finest // 4), (config.log2_hashmap_size, finest)
+        sizes = (2, config.log2_hashmap_size, finest // 4), (3, config.log2_hashmap_size, finest)
         self.nets = nn.ModuleList(DensityNetwork(*size, generator) for size in sizes)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.step = 0
