@@ -5,7 +5,7 @@ import pytest
 import torch
 from numba import njit
 
-from orefield.ops.cpu.vectors import LANES, OUTPUTS, as_rows, layer, mix, scatter
+from orefield.ops.cpu.vectors import as_rows, mix, scatter
 from strategies import seeded
 
 COLUMNS = 40
@@ -13,7 +13,6 @@ EPS = float(np.finfo(np.float32).eps)
 
 compiled_mix = njit(lambda rows, index, weight, q, out: mix(rows, index, weight, q, out))
 compiled_scatter = njit(lambda rows, index, weight, q, grad: scatter(rows, index, weight, q, grad))
-compiled_layer = njit(lambda x, at, w, row, out, to, relu: layer(x, at, w, row, out, to, relu))
 
 
 def corners(seed: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -55,21 +54,3 @@ def test_a_scatter_adds_to_eight_rows_one_after_the_other(width):
         scatter(as_rows(want), index, weight, q, grad)
     torch.testing.assert_close(got, want, rtol=0, atol=8 * COLUMNS * 4 * EPS * 4)
     assert torch.equal(got[6], torch.zeros(width))
-
-
-@pytest.mark.parametrize("relu", [True, False])
-@pytest.mark.parametrize("depth", [1, 7, 64])
-def test_a_layer_writes_its_four_outputs_of_sixteen_samples_and_nothing_else(depth, relu):
-    x = torch.randn(depth, COLUMNS, generator=seeded(5)).numpy()
-    weights = torch.randn(3 * OUTPUTS, depth, generator=seeded(6)).numpy()
-    x[depth // 2, 9] = np.nan  # passes a rectifier
-    got, want = np.full((2, 3 * OUTPUTS, COLUMNS), 7, np.float32)
-    compiled_layer(x, 5, weights, OUTPUTS, got, 20, relu)
-    layer(x, 5, weights, OUTPUTS, want, 20, relu)
-    np.testing.assert_allclose(got, want, rtol=0, atol=depth * 16 * EPS)
-    written = np.zeros(got.shape, bool)
-    written[OUTPUTS : 2 * OUTPUTS, 20 : 20 + LANES] = True
-    assert (got[~written] == 7).all()
-    here = got[OUTPUTS : 2 * OUTPUTS, 20 : 20 + LANES]
-    assert np.isnan(here[:, 4]).all()
-    assert (np.nanmin(here) >= 0) == relu

@@ -34,6 +34,7 @@ class Args:
 def run(args: Args) -> int:
     """Read the scene, train, evaluate, and say what was written."""
     from orefield.config import fit_to_budget, resolve_preset
+    from orefield.evaluation.views import refuse_small_views
     from orefield.runs.folder import check_folder
     from orefield.runs.loop import start_run
     from orefield.runs.progress import train_to_end
@@ -49,6 +50,7 @@ def run(args: Args) -> int:
         check_folder(args.out, args.overwrite)  # before anything that takes long
     use_threads(asked.threads)
     scene = open_scene(args.scene, asked.scene)
+    refuse_small_views(scene, asked.calibration.exposure)
     say(describe(scene))
     say(resolve_preset(asked, scene.facts)[1])
     say("compiling kernels (slow only in the first run) ...")

@@ -5,7 +5,8 @@ import torch
 from numba import njit, prange
 
 from orefield.ops.cpu.hash_grid import BLOCK, arrays, block_room, encode
-from orefield.ops.cpu.vectors import LANES, OUTPUTS, as_rows, layer
+from orefield.ops.cpu.product import ROWS, multiply, rectify
+from orefield.ops.cpu.vectors import as_rows
 from orefield.system.kernel_cache import kernel
 
 _BLOCKS = 32
@@ -24,12 +25,9 @@ def encode_blocks(rows, positions, begin, end, layout, room, features):
 @njit
 def density_mlp(features, w1, w2, start, hidden, geometry):
     """Both layers for a block of samples."""
-    for row in range(0, len(w1), OUTPUTS):
-        for q in range(0, BLOCK, LANES):
-            layer(features, q, w1, row, hidden, q, True)
-    for row in range(0, len(w2), OUTPUTS):
-        for q in range(0, BLOCK, LANES):
-            layer(hidden, q, w2, row, geometry, q, False)
+    multiply(w1, features, hidden)
+    rectify(hidden)
+    multiply(w2, hidden, geometry)
     for q in range(BLOCK):
         geometry[0, q] += start
 
@@ -37,8 +35,8 @@ def density_mlp(features, w1, w2, start, hidden, geometry):
 def layers(net):
     """The weights in fp32, with rows of zeros for outputs that come in fours."""
     hidden, out = net.hidden.detach().float(), net.out.detach().float()
-    hidden = torch.nn.functional.pad(hidden, (0, 0, 0, -len(hidden) % OUTPUTS))
-    out = torch.nn.functional.pad(out, (0, len(hidden) - out.shape[1], 0, -len(out) % OUTPUTS))
+    hidden = torch.nn.functional.pad(hidden, (0, 0, 0, -len(hidden) % ROWS))
+    out = torch.nn.functional.pad(out, (0, len(hidden) - out.shape[1], 0, -len(out) % ROWS))
     return hidden.contiguous().numpy(), out.contiguous().numpy(), np.float32(net.start)
 
 

@@ -14,7 +14,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from orefield.ops.cpu.product import multiply
-from orefield.ops.cpu.vectors import LANES, _integer, _lift, _spread
+from orefield.ops.cpu.vectors import LANES, integer, lift, spread
 
 MULTIPLIES_PAIRS = bool(get_host_cpu_features().get("avx512bf16"))
 """Whether the processor has the instruction; the only place that decides."""
@@ -85,7 +85,7 @@ def _round(typing, x, row, column, out):
     """Sixteen numbers of a row, rounded to nearest even."""
 
     def generate(context, builder, signature, values):
-        x, row, column, out = _lift(context, builder, signature, values)
+        x, row, column, out = lift(context, builder, signature, values)
         out.store(builder.fptrunc(x.load(_VECTOR, row, column), _ROUNDED), row, column)
         return context.get_dummy_value()
 
@@ -101,20 +101,20 @@ def _tile(vectors):
     @intrinsic
     def tile(typing, x, weights, row, column, out):
         def generate(context, builder, signature, values):
-            x, weights, row, column, out = _lift(context, builder, signature, values)
-            columns = [builder.add(column, _integer(LANES * k)) for k in range(vectors)]
-            places = [(builder.add(row, _integer(k)), c) for k in range(_ROWS) for c in columns]
+            x, weights, row, column, out = lift(context, builder, signature, values)
+            columns = [builder.add(column, integer(LANES * k)) for k in range(vectors)]
+            places = [(builder.add(row, integer(k)), c) for k in range(_ROWS) for c in columns]
             zero = ir.Constant(_VECTOR, [0.0] * LANES)
             sums = [cgutils.alloca_once_value(builder, zero) for _ in places]
             kind = ir.FunctionType(_VECTOR, [_VECTOR, _PAIRS, _PAIRS])
             add = cgutils.get_or_insert_function(builder.module, kind, _INSTRUCTION)
             with cgutils.for_range(builder, weights.lengths[0]) as loop:
-                two = builder.mul(loop.index, _integer(2))
+                two = builder.mul(loop.index, integer(2))
                 loaded = [weights.load(_HELD, loop.index, c) for c in columns]
                 factors = [builder.bitcast(w, _PAIRS) for w in loaded]
                 for k, (place, total) in enumerate(zip(places, sums, strict=True)):
                     if k % vectors == 0:
-                        pair = _spread(builder, x.load(_INT32, place[0], two), _HELD)
+                        pair = spread(builder, x.load(_INT32, place[0], two), _HELD)
                         pair = builder.bitcast(pair, _PAIRS)
                     found = builder.call(add, [builder.load(total), pair, factors[k % vectors]])
                     builder.store(found, total)

@@ -12,7 +12,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-from orefield.ops.cpu.vectors import LANES, _integer, _lift, _multiply_add, _spread
+from orefield.ops.cpu.vectors import LANES, integer, lift, multiply_add, spread
 
 ROWS = 4
 """Rows that `tile` works on at once: 4 x 16 sums fit the registers of AVX2. With 8, AVX-512 is 6 %
@@ -70,16 +70,16 @@ def rectify_backward(grad, x):
 @intrinsic
 def _tile(typing, a, b, row, column, out, add):
     def generate(context, builder, signature, values):
-        a, b, row, column, out, add = _lift(context, builder, signature, values)
+        a, b, row, column, out, add = lift(context, builder, signature, values)
         vector = ir.VectorType(_FLOAT, LANES)
         zero = ir.Constant(vector, [0.0] * LANES)
-        rows = [builder.add(row, _integer(k)) for k in range(ROWS)]
+        rows = [builder.add(row, integer(k)) for k in range(ROWS)]
         sums = [cgutils.alloca_once_value(builder, zero) for _ in rows]
         with cgutils.for_range(builder, b.lengths[0]) as loop:
             weights = b.load(vector, loop.index, column)
             for r, total in zip(rows, sums, strict=True):
-                x = _spread(builder, a.load(_FLOAT, r, loop.index), vector)
-                builder.store(_multiply_add(builder, x, weights, builder.load(total)), total)
+                x = spread(builder, a.load(_FLOAT, r, loop.index), vector)
+                builder.store(multiply_add(builder, x, weights, builder.load(total)), total)
         with builder.if_then(add):
             for r, total in zip(rows, sums, strict=True):
                 builder.store(builder.fadd(builder.load(total), out.load(vector, r, column)), total)

@@ -14,9 +14,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 LANES = 16
-"""Samples that `layer` works on at once."""
-OUTPUTS = 4
-"""Outputs of a layer that it works on at once: 4 x 16 sums fit the registers of AVX2."""
+"""Numbers in a vector of a matrix product (product.py)."""
 _CORNERS = 8
 _CONTRACT = ("contract",)
 """A product and a sum may become one operation."""
@@ -51,16 +49,6 @@ def adam(table, grad, mean, square, i, numbers):
         g[:] = 0
 
 
-def layer(x, at, weights, row, out, to, rectify):
-    """Four outputs of a layer, from `row` on, for 16 samples from column `at` of x on.
-
-    out[row : row + 4, to : to + 16] = weights[row : row + 4] x[:, at : at + 16], those below zero
-    replaced by zero if `rectify`; the last axis of each array is contiguous.
-    """
-    found = weights[row : row + OUTPUTS] @ x[:, at : at + LANES]
-    out[row : row + OUTPUTS, to : to + LANES] = np.where((found < 0) & rectify, 0, found)
-
-
 def as_rows(table):
     """The table [rows, 2 or 4] with each row as one element, whose type tells its width.
 
@@ -84,13 +72,6 @@ def _scatter_compiled(rows, index, weight, q, grad):
 def _adam_compiled(table, grad, mean, square, i, numbers):
     return lambda table, grad, mean, square, i, numbers: _adam(
         table, grad, mean, square, i, numbers
-    )
-
-
-@overload(layer, inline="always")
-def _layer_compiled(x, at, weights, row, out, to, rectify):
-    return lambda x, at, weights, row, out, to, rectify: _layer(
-        x, at, weights, row, out, to, rectify
     )
 
 
@@ -120,7 +101,7 @@ class _Array:
         self.builder.store(value, self.pointer(value.type, *place)).align = 4
 
 
-def _lift(context, builder, signature, values):
+def lift(context, builder, signature, values):
     """The arguments of an intrinsic: arrays as `_Array`, indices as 64-bit integers."""
     for kind, value in zip(signature.args, values, strict=True):
         if isinstance(kind, types.Array):
@@ -131,23 +112,23 @@ def _lift(context, builder, signature, values):
             yield value
 
 
-def _integer(number):
+def integer(number):
     return ir.Constant(_INT64, number)
 
 
-def _lane(number):
+def lane(number):
     return ir.Constant(_INT32, number)
 
 
-def _spread(builder, value, vector):
+def spread(builder, value, vector):
     """A vector with one value everywhere."""
     nothing = ir.Constant(vector, ir.Undefined)
-    first = builder.insert_element(nothing, value, _lane(0))
+    first = builder.insert_element(nothing, value, lane(0))
     everywhere = ir.Constant(ir.VectorType(_INT32, vector.count), [0] * vector.count)
     return builder.shuffle_vector(first, nothing, everywhere)
 
 
-def _multiply_add(builder, a, b, c):
+def multiply_add(builder, a, b, c):
     return builder.fadd(builder.fmul(a, b, flags=_CONTRACT), c, flags=_CONTRACT)
 
 
@@ -158,21 +139,21 @@ def _row_type(kind):
 
 def _row(builder, index, corner, q):
     """The row of a corner."""
-    return builder.zext(index.load(_INT32, _integer(corner), q), _INT64)
+    return builder.zext(index.load(_INT32, integer(corner), q), _INT64)
 
 
 @intrinsic
 def _mix(typing, rows, index, weight, q, out):
     def generate(context, b, signature, values):
-        rows, index, weight, q, out = _lift(context, b, signature, values)
+        rows, index, weight, q, out = lift(context, b, signature, values)
         vector = _row_type(signature.args[0])
         total = ir.Constant(vector, [0.0] * vector.count)
         for corner in range(_CORNERS):
             features = rows.load(vector, _row(b, index, corner, q))
-            share = _spread(b, weight.load(_FLOAT, _integer(corner), q), vector)
-            total = _multiply_add(b, features, share, total)
+            share = spread(b, weight.load(_FLOAT, integer(corner), q), vector)
+            total = multiply_add(b, features, share, total)
         for f in range(vector.count):
-            out.store(b.extract_element(total, _lane(f)), _integer(f), q)
+            out.store(b.extract_element(total, lane(f)), integer(f), q)
         return context.get_dummy_value()
 
     return types.void(rows, index, weight, q, out), generate
@@ -181,16 +162,16 @@ def _mix(typing, rows, index, weight, q, out):
 @intrinsic
 def _scatter(typing, rows, index, weight, q, grad):
     def generate(context, b, signature, values):
-        rows, index, weight, q, grad = _lift(context, b, signature, values)
+        rows, index, weight, q, grad = lift(context, b, signature, values)
         vector = _row_type(signature.args[0])
         gradient = ir.Constant(vector, ir.Undefined)
         for f in range(vector.count):
-            part = grad.load(_FLOAT, _integer(f), q)
-            gradient = b.insert_element(gradient, part, _lane(f))
+            part = grad.load(_FLOAT, integer(f), q)
+            gradient = b.insert_element(gradient, part, lane(f))
         for corner in range(_CORNERS):
             row = _row(b, index, corner, q)
-            share = _spread(b, weight.load(_FLOAT, _integer(corner), q), vector)
-            rows.store(_multiply_add(b, gradient, share, rows.load(vector, row)), row)
+            share = spread(b, weight.load(_FLOAT, integer(corner), q), vector)
+            rows.store(multiply_add(b, gradient, share, rows.load(vector, row)), row)
         return context.get_dummy_value()
 
     return types.void(rows, index, weight, q, grad), generate
@@ -199,15 +180,15 @@ def _scatter(typing, rows, index, weight, q, grad):
 @intrinsic
 def _adam(typing, table, grad, mean, square, i, numbers):
     def generate(context, b, signature, values):
-        table, grad, mean, square, i, numbers = _lift(context, b, signature, values)
+        table, grad, mean, square, i, numbers = lift(context, b, signature, values)
         vector = _row_type(signature.args[0])
         each = cgutils.unpack_tuple(b, numbers)
-        scale, bias, rest1, rest2, epsilon = (_spread(b, number, vector) for number in each)
+        scale, bias, rest1, rest2, epsilon = (spread(b, number, vector) for number in each)
         g = grad.load(vector, i)
         with b.if_then(_any_nonzero(b, g)):
             first, second = mean.load(vector, i), square.load(vector, i)
-            first = _multiply_add(b, rest1, b.fsub(g, first), first)
-            second = _multiply_add(b, rest2, b.fsub(b.fmul(g, g), second), second)
+            first = multiply_add(b, rest1, b.fsub(g, first), first)
+            second = multiply_add(b, rest2, b.fsub(b.fmul(g, g), second), second)
             root = b.fadd(_square_root(b, b.fmul(second, bias)), epsilon)
             change = b.fdiv(b.fmul(scale, first), root)
             table.store(b.fsub(table.load(vector, i), change), i)
@@ -223,7 +204,7 @@ def _any_nonzero(builder, vector):
     """Whether a lane is not zero, or not a number."""
     zero = ir.Constant(vector.type, [0.0] * vector.type.count)
     lanes = builder.fcmp_unordered("!=", vector, zero)
-    flags = [builder.extract_element(lanes, _lane(k)) for k in range(vector.type.count)]
+    flags = [builder.extract_element(lanes, lane(k)) for k in range(vector.type.count)]
     return functools.reduce(builder.or_, flags)
 
 
@@ -231,29 +212,3 @@ def _square_root(builder, vector):
     name = f"llvm.sqrt.v{vector.type.count}f32"
     kind = ir.FunctionType(vector.type, [vector.type])
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [vector])
-
-
-@intrinsic
-def _layer(typing, x, at, weights, row, out, to, rectify):
-    def generate(context, b, signature, values):
-        x, at, weights, row, out, to, rectify = _lift(context, b, signature, values)
-        vector = ir.VectorType(_FLOAT, LANES)
-        zero = ir.Constant(vector, [0.0] * LANES)
-        outputs = [b.add(row, _integer(k)) for k in range(OUTPUTS)]
-        sums = [cgutils.alloca_once_value(b, zero) for _ in outputs]
-        with cgutils.for_range(b, x.lengths[0]) as loop:
-            samples = x.load(vector, loop.index, at)
-            for place, total in zip(outputs, sums, strict=True):
-                w = _spread(b, weights.load(_FLOAT, place, loop.index), vector)
-                b.store(_multiply_add(b, w, samples, b.load(total)), total)
-        for place, total in zip(outputs, sums, strict=True):
-            found = b.load(total)
-            below = b.and_(b.fcmp_ordered("<", found, zero), _spread(b, rectify, _flags()))
-            out.store(b.select(below, zero, found), place, to)
-        return context.get_dummy_value()
-
-    return types.void(x, at, weights, row, out, to, rectify), generate
-
-
-def _flags():
-    return ir.VectorType(ir.IntType(1), LANES)
