@@ -46,3 +46,11 @@ class RunError(OrefieldError):
 
 class TrainingError(OrefieldError):
     """Training that cannot go on: nothing more is learned; the message names the likely cause."""
+
+
+class ExportError(OrefieldError):
+    """A field from which the wanted file cannot be made; the message says why."""
+
+
+class CameraPathError(OrefieldError):
+    """A camera path that cannot be read; the message names the file and the field."""

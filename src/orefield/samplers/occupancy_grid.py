@@ -101,6 +101,20 @@ class OccupancySampler(nn.Module):
         lines, jitter = self.cube_rays(rays).lines, _random(generator, len(rays))
         return march_fixed(lines, self.grid, jitter, capacity)
 
+    def is_occupied(self, points: Float[Tensor, "3 points"]) -> Bool[Tensor, " points"]:
+        """Whether the cell of each point is; of points beyond the largest level, the cell beside.
+
+        Points are in scene units, in a frustum in those of its cube.
+        """
+        levels, res = self.covered.shape[:2]
+        away, level = (points - 0.5).abs().amax(0), torch.zeros_like(points[0], dtype=torch.int64)
+        for m in range(levels - 1):
+            level += away > 0.5 * 2.0**m
+        inside = (points - 0.5) * torch.exp2(-level.float()) + 0.5
+        x, y, z = (inside * res).floor().long().clamp(0, res - 1)
+        occupied: Tensor = self.occupied[level, x, y, z]
+        return occupied
+
     def accumulate_grad(self, samples: PackedSamples, weights: Float[Tensor, " samples"]) -> None:
         """Nothing: the grid learns from densities, in `update`."""
 
