@@ -18,6 +18,7 @@ from orefield.ops.hash_grid import grid_layout, hash_grid, hash_grid_backward
 from orefield.ops.march import Grid, clearance, march
 from orefield.ops.mlp import Layers, color_mlp, density_mlp, mlp_backward
 from orefield.ops.proposal_weights import proposal_weights
+from orefield.ops.sample_pdf import sample_pdf
 from orefield.ops.sparse_adam import sparse_adam
 from orefield.ops.transmittance import transmittance
 from orefield.ops.volume_rendering import volume_rendering_backward, volume_rendering_forward
@@ -80,6 +81,7 @@ def _calls() -> list[Callable[[], object]]:
         partial(density_network, points, net),
         partial(learn, torch.float32),
         partial(proposal_weights, rays.origins, rays.directions, torch.rand(2, 5), net, True),
+        partial(sample_pdf, torch.rand(2, 5), torch.rand(2, 4), 3),
         partial(march, rays, grid),
         rest,
     ]

@@ -25,7 +25,7 @@ def test_every_op_but_the_networks_has_a_triton_twin():
         for op in OPS:
             assert pick(op, tensor).__name__ == f"orefield.ops.gpu.{op}"
         assert pick("density_pass", tensor) is None
-        for op in ("mlp", "density_network", "proposal_weights"):
+        for op in ("mlp", "density_network", "proposal_weights", "sample_pdf"):
             assert pick(op, tensor) is None
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 
-from orefield.ops.pdf import interlevel_loss, render_weights, sample_pdf
+from orefield.ops.pdf import interlevel_loss, render_weights
 from orefield.ops.volume_rendering import volume_rendering
 from strategies import SEEDS, seeded
 
@@ -23,40 +23,6 @@ def test_weights_are_those_of_volume_rendering():
     spans = torch.tensor([[0, 7], [7, 7], [14, 7]], dtype=torch.int32)
     want = volume_rendering(raw.float(), t.float(), dt.float(), spans).weights
     torch.testing.assert_close(render_weights(density, edges).flatten().float(), want)
-
-
-def test_all_weight_in_one_bin_draws_nearly_all_edges_into_it():
-    edges = torch.linspace(0, 1, 11)[None]
-    weights = torch.zeros(1, 10)
-    weights[0, 3] = 100.0
-    found = sample_pdf(edges, weights, 19)[0]
-    # u = (i + 1/2) / 20, and the bin's share of the CDF is all but 0.1 of 100.1.
-    inside = (found > 0.3) & (found < 0.4)
-    assert int(inside.sum()) == 20
-    assert found[inside].tolist() == pytest.approx(
-        [0.3 + 0.1 * (i + 0.5) / 20 for i in range(20)], abs=2e-4
-    )
-
-
-def test_even_weights_give_even_edges():
-    edges = torch.linspace(2, 4, 9)[None]
-    found = sample_pdf(edges, torch.ones(1, 8), 4)[0]
-    assert found.tolist() == pytest.approx([2 + 2 * (i + 0.5) / 5 for i in range(5)])
-
-
-@given(SEEDS)
-def test_edges_ascend_within_the_ray_and_jitter_stays_in_its_stratum(seed):
-    edges, weights = histogram(5, 12, seed)
-    low, high = (
-        sample_pdf(edges, weights, 8, torch.full((5,), x, dtype=torch.float64)) for x in (0.0, 1.0)
-    )
-    jitter = torch.rand(5, generator=seeded(seed), dtype=torch.float64)
-    found = sample_pdf(edges, weights, 8, jitter)
-    assert (found.diff(dim=1) >= 0).all()
-    assert (found >= edges[:, :1]).all()
-    assert (found <= edges[:, -1:]).all()
-    assert (found >= low - 1e-9).all()
-    assert (found <= high + 1e-9).all()
 
 
 @given(SEEDS)

@@ -1,6 +1,8 @@
 """The memory that photographs take is checked before they are read."""
 
+import tempfile
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,9 +10,10 @@ import torch
 
 from orefield.cameras import Camera
 from orefield.config import SceneConfig
-from orefield.scenes import SceneWarning, memory, open_scene
+from orefield.scenes import PixelSampler, SceneWarning, memory, open_scene
 from orefield.scenes.dataparsers.parsed_scene import Frame
 from orefield.scenes.memory import check_memory
+from orefield.scenes.pixel_block import new_block
 from orefield.system.memory import CONTROL_GROUPS, available_bytes
 from orefield.types import SceneError
 
@@ -22,7 +25,7 @@ def frames(count):
     return [Frame(f"{i}", Path(f"scene/{i}.png"), None, HUGE, pose) for i in range(count)]
 
 
-def test_much_memory_brings_one_warning_and_too_much_is_refused(monkeypatch):
+def test_much_memory_brings_one_warning_more_goes_to_a_file_and_too_much_is_refused(monkeypatch):
     monkeypatch.setattr(memory, "DECODING", 1)
     monkeypatch.setattr(memory, "available_bytes", lambda: 3 * 2**30)
     with warnings.catch_warnings():
@@ -32,14 +35,17 @@ def test_much_memory_brings_one_warning_and_too_much_is_refused(monkeypatch):
     with pytest.warns(SceneWarning, match=r"scene: 2 images take 1\.5 GiB of memory") as caught:
         check_memory(frames(2), 1, False)
     assert len(caught) == 1
+    with pytest.warns(SceneWarning, match=r"3\.7 GiB of memory, more than is free: .* a file in"):
+        assert check_memory(frames(5), 1, False).in_file
+    masked = [replace(frame, mask=frame.image) for frame in frames(5)]
     with pytest.raises(
-        SceneError, match=r"take 3\.7 GiB of memory, .* and 3\.0 GiB are free"
+        SceneError, match=r"take 4\.7 GiB of memory beside their colors, .* 3\.0 GiB are free"
     ) as error:
-        check_memory(frames(5), 1, False)
+        check_memory(masked, 1, True)
     assert all(flag in str(error.value) for flag in ("--scene.downscale", "--scene.max-images"))
     monkeypatch.setattr(memory, "available_bytes", lambda: None)
     with pytest.warns(SceneWarning, match=r"3\.7 GiB"):
-        check_memory(frames(5), 1, False)
+        assert not check_memory(frames(5), 1, False).in_file
 
 
 def test_as_many_are_decoded_at_once_as_memory_allows(monkeypatch):
@@ -48,7 +54,7 @@ def test_as_many_are_decoded_at_once_as_memory_allows(monkeypatch):
     for free, threads in ((None, 8), (100, 8), (10, 2), (5, 1)):
         value = None if free is None else free * 2**30
         monkeypatch.setattr(memory, "available_bytes", lambda value=value: value)
-        assert check_memory(frames(5), 10_000, False) == threads
+        assert check_memory(frames(5), 10_000, False).threads == threads
     monkeypatch.setattr(memory, "available_bytes", lambda: 4 * 2**30)
     with pytest.raises(SceneError, match=r"decoding one of them 4\.5 GiB, and 4\.0 GiB are free"):
         check_memory(frames(5), 10_000, False)
@@ -82,3 +88,33 @@ def test_a_container_may_take_less_than_the_machine_has(tmp_path, version):
     assert available_bytes(tmp_path) == 800
     limit.write_text("max\n")
     assert available_bytes(tmp_path) == 8000 * 1024
+
+
+def test_photographs_in_a_file_equal_those_in_memory_and_leave_nothing(
+    blender, monkeypatch, tmp_path
+):
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    want = open_scene(blender, SceneConfig())
+    monkeypatch.setattr(memory, "WARN_ABOVE", 0)
+    monkeypatch.setattr(memory, "available_bytes", lambda: memory.TRAINING)
+    with pytest.warns(SceneWarning, match=str(folder)):
+        got = open_scene(blender, SceneConfig())
+    for a, b in zip([*want.train, *want.test], [*got.train, *got.test], strict=True):
+        assert torch.equal(a.image, b.image)
+    every, kept = PixelSampler(got.train).every(), PixelSampler(want.train).every()
+    assert torch.equal(every.rgba, kept.rgba)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_disk_without_room_is_an_error_before_anything_is_read(monkeypatch, tmp_path):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    with pytest.raises(SceneError, match=r"no room for .* set TMPDIR to a folder on a larger disk"):
+        new_block(2**56, in_file=True)
+    monkeypatch.delattr("os.posix_fallocate", raising=False)
+    with pytest.raises(SceneError, match="no room"):
+        new_block(2**56, in_file=True)
+    assert new_block(3, in_file=True).shape == (3, 4)

@@ -20,3 +20,10 @@ def contract(positions: Float[Tensor, "3 points"]) -> Float[Tensor, "3 points"]:
     c = 2 * positions - 1
     m = c.abs().amax(0).clamp(min=1)
     return (2 - 1 / m) / m * c / 4 + 0.5
+
+
+def uncontract(positions: Float[Tensor, "3 points"]) -> Float[Tensor, "3 points"]:
+    """The inverse of `contract`: (7/8, 1/2, 1/2) -> (3/2, 1/2, 1/2). Faces lie at infinity."""
+    c = 4 * (positions - 0.5)
+    m = c.abs().amax(0).clamp(min=1)
+    return c / m / (2 - m).clamp(min=1e-12) / 2 + 0.5

@@ -1,4 +1,4 @@
-"""Histograms along rays: their weights, samples drawn from them, and how one bounds another.
+"""Histograms along rays: their weights, and how one bounds another.
 
 All rays have as many bins; a histogram's edges are `[rays, bins + 1]`, in ascending order. Plain
 torch, under autograd where the densities have a graph.
@@ -7,9 +7,6 @@ torch, under autograd where the densities have a graph.
 import torch
 from jaxtyping import Float
 from torch import Tensor
-
-PADDING = 0.01
-"""Weight added to every bin before drawing, so that no part of a ray is left out for good."""
 
 
 def render_weights(
@@ -22,28 +19,6 @@ def render_weights(
     optical_depth = density * edges.diff(dim=1)
     before = torch.nn.functional.pad(optical_depth.cumsum(1), (1, 0))[:, :-1]
     return torch.exp(-before) * -torch.expm1(-optical_depth)
-
-
-def sample_pdf(
-    edges: Float[Tensor, "rays edges"],
-    weights: Float[Tensor, "rays bins"],
-    number: int,
-    jitter: Float[Tensor, " rays"] | None = None,
-) -> Float[Tensor, "rays drawn"]:
-    """Edges of `number` new bins, dense where weight is: the inverse CDF at equal steps.
-
-    `jitter` in [0, 1) shifts all steps of a ray within their stratum, by half a stratum if absent.
-    Equal weights between the edges 2 and 4, number = 4: [2.2, 2.6, 3.0, 3.4, 3.8].
-    """
-    padded = weights + PADDING
-    cdf = torch.nn.functional.pad((padded / padded.sum(1, keepdim=True)).cumsum(1), (1, 0))
-    shift = cdf.new_full((len(cdf), 1), 0.5) if jitter is None else jitter[:, None]
-    u = (torch.arange(number + 1, device=cdf.device) + shift) / (number + 1)
-    right = torch.searchsorted(cdf, u.contiguous(), right=True).clamp(1, weights.shape[1])
-    below, above = cdf.gather(1, right - 1), cdf.gather(1, right)
-    low, high = edges.gather(1, right - 1), edges.gather(1, right)
-    share = ((u - below) / (above - below).clamp(min=1e-9)).clamp(0, 1)
-    return low + share * (high - low)
 
 
 def interlevel_loss(

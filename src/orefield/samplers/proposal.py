@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from orefield.config import ProposalConfig
 from orefield.ops.frustum import Frustum
 from orefield.ops.march import ENDED, entry_and_exit
-from orefield.ops.pdf import interlevel_loss, sample_pdf
+from orefield.ops.pdf import interlevel_loss
 from orefield.ops.proposal_weights import (
     definition,
     distance,
@@ -27,6 +27,7 @@ from orefield.ops.proposal_weights import (
     proposal_weights,
     spacing,
 )
+from orefield.ops.sample_pdf import sample_pdf
 from orefield.samplers.density_network import DensityNetwork
 from orefield.types import CubeRays, Density, PackedSamples, Rays
 

@@ -17,6 +17,8 @@ from orefield.scenes.dataparsers.parsed_scene import Frame
 from orefield.scenes.depth_maps import read_depth
 from orefield.scenes.image_files import decoded, open_image
 from orefield.scenes.masks import Levels, read_levels, sixteen_bits, white_level, whitened
+from orefield.scenes.memory import Reading
+from orefield.scenes.pixel_block import new_block
 from orefield.types import SceneError
 
 Kept = UInt8[np.ndarray, "rows columns"]
@@ -102,7 +104,7 @@ def valid_pixels(kept: Kept | None, downscale: int) -> Bool[Tensor, "height widt
 
 
 def read_frames(
-    frames: Sequence[Frame], downscale: int, config: SceneConfig, whites: Whites, threads: int
+    frames: Sequence[Frame], downscale: int, config: SceneConfig, whites: Whites, how: Reading
 ) -> list[LoadedFrame]:
     """The pixels of all frames, read by a few threads into one block that PixelSampler can share.
 
@@ -113,7 +115,7 @@ def read_frames(
         _check_downscale(frame.image, (frame.camera.width, frame.camera.height), downscale)
     cameras = [frame.camera.rescaled(1 / downscale) for frame in frames]
     ends = list(accumulate((camera.width * camera.height for camera in cameras), initial=0))
-    block = torch.empty((ends[-1], 4), dtype=torch.uint8)
+    block = new_block(ends[-1], how.in_file)
     ignore = config.masks == "ignore"
 
     def read(index: int) -> LoadedFrame:
@@ -129,7 +131,7 @@ def read_frames(
         depth = None if frame.depth is None else read_depth(frame.depth, frame.camera, downscale)
         return LoadedFrame(image, valid, depth)
 
-    with ThreadPoolExecutor(threads) as pool:  # Pillow decodes without the GIL
+    with ThreadPoolExecutor(how.threads) as pool:  # Pillow decodes without the GIL
         return list(pool.map(read, range(len(frames))))
 
 

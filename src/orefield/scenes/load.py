@@ -112,9 +112,9 @@ def _assemble(name: str, parsed: ParsedScene, config: SceneConfig) -> Scene:
     for kind, used, listed in (("training", train, parsed.train), ("test", test, parsed.test)):
         if len(used) < len(listed):
             split += f", {len(used)} of {len(listed)} {kind} views"
-    threads = check_memory([*train, *test], parsed.downscale, config.masks == "ignore")
+    how = check_memory([*train, *test], parsed.downscale, config.masks == "ignore")
     whites = find_whites([*train, *test])
-    reading = parsed.downscale, config, whites, threads
+    reading = parsed.downscale, config, whites, how
     loaded = read_frames(train, *reading)
     opaque = all_opaque(frame.image for frame in loaded)
     hints = parsed.points, parsed.ball, parsed.half_extent
