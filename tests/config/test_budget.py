@@ -12,12 +12,19 @@ from orefield.config import (
     fit_to_budget,
     resolve_preset,
 )
-from orefield.config.budget import LARGEST, SMALLEST, hash_grid_size
+from orefield.config.budget import (
+    FEWEST,
+    LARGEST,
+    MOST,
+    SMALLEST,
+    hash_grid_size,
+    samples_per_step,
+)
 
 KINDS = (
     SceneFacts(width=400),
-    SceneFacts(unbounded=True, opaque=True, width=800),
-    SceneFacts(opaque=True, forward_facing=True, width=504),
+    SceneFacts(unbounded=True, width=800),
+    SceneFacts(forward_facing=True, width=504),
 )
 BUDGETS = st.floats(0, 1e15)
 
@@ -41,16 +48,20 @@ def test_the_finest_level_is_no_finer_than_photographs_can_tell(scene: SceneFact
 
 
 def test_a_budget_is_its_steps_or_its_seconds_at_a_speed():
-    assert expected_samples(RunConfig(steps=10)) == 10 * RunConfig().optim.target_samples
+    assert expected_samples(RunConfig(steps=10)) == 10 * 2**MOST
+    fewer = changed(RunConfig(steps=10), "optim.target_samples=512")
+    assert expected_samples(fewer) == 10 * 512
     assert expected_samples(RunConfig(steps=10), 1e9) == expected_samples(RunConfig(steps=10))
     assert expected_samples(RunConfig(seconds=20.0), 1e6) == 2e7
     assert expected_samples(RunConfig(seconds=20.0)) > 0
 
 
 def test_what_is_set_stays():
-    config = changed(RunConfig(), "field.log2_hashmap_size=11,field.max_resolution=77")
+    sizes = "field.log2_hashmap_size=11,field.max_resolution=77"
+    config = changed(RunConfig(), f"{sizes},optim.target_samples=300")
     assert fit_to_budget(config, KINDS[0], 1e12) == config
     half = changed(RunConfig(), "field.max_resolution=77")
+    assert fit_to_budget(half, KINDS[0], 1e12).optim.target_samples == 2**MOST
     fitted = fit_to_budget(half, KINDS[0], 1e12).field
     size = hash_grid_size(1e12, KINDS[0])[0]
     assert (fitted.log2_hashmap_size, fitted.max_resolution) == (size, 77)
@@ -69,4 +80,18 @@ def test_a_preset_has_the_size_of_an_unmeasured_budget(scene: SceneFacts, budget
 def test_every_rule_has_the_same_size(rule: str):
     config = changed(RunConfig(seconds=300.0), f"mining.rule={rule}")
     same = fit_to_budget(RunConfig(seconds=300.0), KINDS[0])
-    assert fit_to_budget(config, KINDS[0]).field == same.field
+    fitted = fit_to_budget(config, KINDS[0])
+    assert (fitted.field, fitted.optim) == (same.field, same.optim)
+
+
+@given(BUDGETS, BUDGETS)
+def test_a_larger_budget_never_has_smaller_steps_nor_fewer(one: float, other: float):
+    less, more = sorted((one, other))
+    assert 2**FEWEST <= samples_per_step(less) <= samples_per_step(more) <= 2**MOST
+    # Steps get larger by factors of two where the budget does: by rounding, half as many at worst.
+    assert less / samples_per_step(less) <= 2 * more / samples_per_step(more)
+
+
+def test_a_number_of_steps_that_is_given_has_large_ones():
+    for steps in (5, 100_000):
+        assert fit_to_budget(RunConfig(steps=steps), KINDS[0]).optim.target_samples == 2**MOST

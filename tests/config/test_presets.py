@@ -16,22 +16,19 @@ from orefield.config import (
     resolve_preset,
     to_dict,
 )
-from orefield.config.presets import BOUNDED, FORWARD_FACING, OPAQUE, SAMPLERS, UNBOUNDED
+from orefield.config.presets import BOUNDED, FORWARD_FACING, SAMPLERS, UNBOUNDED
 
 SCENES = {
     SceneFacts(): BOUNDED,
-    SceneFacts(opaque=True): OPAQUE,
     SceneFacts(unbounded=True): UNBOUNDED,
-    SceneFacts(unbounded=True, opaque=True): UNBOUNDED,
-    SceneFacts(opaque=True, forward_facing=True): FORWARD_FACING,
+    SceneFacts(forward_facing=True): FORWARD_FACING,
 }
-IDS = "unbounded {0[0]}, opaque {0[1]}, forward-facing {0[2]}".format
-BY_BUDGET = ["field.max_resolution", "field.log2_hashmap_size"]
+IDS = "unbounded {0[0]}, forward-facing {0[1]}".format
+BY_BUDGET = ["field.max_resolution", "field.log2_hashmap_size", "optim.target_samples"]
 """Settings that follow the budget (tests/config/test_budget.py)."""
 NAMES = ["sampler.kind", *BOUNDED, *BY_BUDGET]
 """Every setting that is chosen once the scene is known."""
 OTHER = {
-    "field.init_density": 0.25,
     "sampler.steps_per_diagonal": 55,
     "sampler.cone_angle": 0.0,
 }
@@ -49,7 +46,7 @@ def with_values(values: dict[str, Any]) -> RunConfig:
 
 def test_what_a_preset_chooses_is_none_until_then_and_nothing_else_is() -> None:
     config = RunConfig()
-    parts = {"field": config.field, "sampler": config.sampler, "proposal": config.proposal}
+    parts = {name: getattr(config, name) for name in ("field", "sampler", "proposal", "optim")}
     unset = {
         f"{part}.{field.name}"
         for part, settings in parts.items()

@@ -21,7 +21,7 @@ def numbers(values: dict[str, Any], prefix: str = "") -> list[str]:
 
 
 BY_PRESET = [
-    *("field.log2_hashmap_size", "field.max_resolution", "field.init_density"),
+    *("field.log2_hashmap_size", "field.max_resolution", "optim.target_samples"),
     *("sampler.steps_per_diagonal", "sampler.cone_angle"),
 ]
 SETTINGS = [n for n in numbers(to_dict(RunConfig())) if n[:6] != "scene."] + BY_PRESET

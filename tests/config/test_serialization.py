@@ -45,8 +45,8 @@ def test_a_tuple_is_numbers_with_commas(text: str, numbers: tuple[int, int]) -> 
 
 
 def test_null_leaves_a_setting_to_the_preset_again() -> None:
-    set_once = changed(RunConfig(), "field.init_density=2")
-    assert changed(set_once, "field.init_density=null") == RunConfig()
+    set_once = changed(RunConfig(), "field.max_resolution=64")
+    assert changed(set_once, "field.max_resolution=null") == RunConfig()
     assert changed(set_once, "") == set_once
 
 

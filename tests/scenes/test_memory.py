@@ -90,21 +90,23 @@ def test_a_container_may_take_less_than_the_machine_has(tmp_path, version):
     assert available_bytes(tmp_path) == 8000 * 1024
 
 
-def test_photographs_in_a_file_are_those_in_memory_and_leave_nothing(
+def test_photographs_in_a_file_equal_those_in_memory_and_leave_nothing(
     blender, monkeypatch, tmp_path
 ):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
     monkeypatch.setattr(tempfile, "tempdir", None)
     want = open_scene(blender, SceneConfig())
     monkeypatch.setattr(memory, "WARN_ABOVE", 0)
     monkeypatch.setattr(memory, "available_bytes", lambda: memory.TRAINING)
-    with pytest.warns(SceneWarning, match=str(tmp_path)):
+    with pytest.warns(SceneWarning, match=str(folder)):
         got = open_scene(blender, SceneConfig())
     for a, b in zip([*want.train, *want.test], [*got.train, *got.test], strict=True):
         assert torch.equal(a.image, b.image)
     every, kept = PixelSampler(got.train).every(), PixelSampler(want.train).every()
     assert torch.equal(every.rgba, kept.rgba)
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
 def test_a_disk_without_room_is_an_error_before_anything_is_read(monkeypatch, tmp_path):

@@ -59,7 +59,7 @@ def cases(config: RunConfig, device: torch.device) -> Iterator[Case]:
     width = field.features_per_level
     layout = grid_layout(field.levels, size, field.base_resolution, finest, width)
     batch = _batch(config, generator, device)
-    yield from _marching(batch, config.optim.target_samples)
+    yield from _marching(batch, chosen(config.optim.target_samples, "optim.target_samples"))
     yield from _grid(batch, layout, generator)
     yield from _along_rays(batch)
     yield from _choice(batch, generator)
@@ -72,7 +72,8 @@ def _batch(config: RunConfig, generator: torch.Generator, device: torch.device) 
     occupied = torch.zeros(res, res, res, dtype=torch.bool)
     occupied[:, :, res // 4 : -(res // 4)] = True
     grid = Grid(clearance(occupied[None].to(device)), 3**0.5 / steps)
-    number = max(4 * config.optim.target_samples // steps, 4)
+    target = chosen(config.optim.target_samples, "optim.target_samples")
+    number = max(4 * target // steps, 4)
 
     def rays(n: int) -> Rays:
         from_all_sides = torch.randn(n, 3, generator=generator)
@@ -84,7 +85,7 @@ def _batch(config: RunConfig, generator: torch.Generator, device: torch.device) 
 
     # As many rays as have about the wanted samples, as the trainer adapts them.
     per_ray = max(len(march(rays(number), grid)[0]) / number, 1.0)
-    wanted = rays(max(int(0.95 * config.optim.target_samples / per_ray), 1))
+    wanted = rays(max(int(0.95 * target / per_ray), 1))
     jitter = torch.rand(len(wanted), generator=generator).to(device)
     samples, _ = march(wanted, grid, jitter)
     raw = torch.randn(len(samples), 4, generator=generator)

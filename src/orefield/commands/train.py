@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from orefield.config import FieldConfig, RunConfig, SamplerConfig
+from orefield.config import FieldConfig, OptimConfig, RunConfig, SamplerConfig, chosen
 from orefield.system.console import say
 
 
@@ -67,11 +67,12 @@ def run(args: Args) -> int:
 
 
 def describe_budget(config: RunConfig, samples: float) -> str:
-    """How many steps a run will have, and how fine a hash grid that gives it."""
-    steps = samples / config.optim.target_samples
-    about = f"{config.steps:,} steps" if config.steps else f"about {steps:,.0f} steps"
+    """How many steps a run will have, of how many samples, and how fine a hash grid."""
+    each = chosen(config.optim.target_samples, "optim.target_samples")
+    about = f"{config.steps:,} steps" if config.steps else f"about {samples / each:,.0f} steps"
     size, finest = config.field.log2_hashmap_size, config.field.max_resolution
-    return f"{about}: hash grid of 2^{size} entries a level, finest level {finest}"
+    grid = f"hash grid of 2^{size} entries a level, finest level {finest}"
+    return f"{about} of {each:,} samples: {grid}"
 
 
 def chosen_options(config: RunConfig) -> list[str]:
@@ -80,6 +81,7 @@ def chosen_options(config: RunConfig) -> list[str]:
     for name, part, defaults in (
         ("field", config.field, FieldConfig()),
         ("sampler", config.sampler, SamplerConfig()),
+        ("optim", config.optim, OptimConfig()),
     ):
         for setting, value in dataclasses.asdict(part).items():
             if getattr(defaults, setting) is None:

@@ -8,8 +8,6 @@ class SceneFacts(NamedTuple):
 
     unbounded: bool = False
     """It has a background beyond its box."""
-    opaque: bool = False
-    """Its photographs have no transparent pixel."""
     forward_facing: bool = False
     """Its cameras look one way, and what is sampled is a frustum before them."""
     width: int = 0

@@ -27,9 +27,11 @@ class FieldConfig:
     of the photographs (config/budget.py)."""
     width: int = 64
     """Width of the hidden layers of the `ngp` MLPs."""
-    init_density: float | None = None
-    """Density, per scene unit, that the `ngp` field starts with. None: 3 for scenes with a box and
-    opaque photographs, else 1. In a frustum, per length of its cube."""
+    init_density: float = 3.0
+    """Density, per scene unit, that the `ngp` field starts with; in a frustum, per length of its
+    cube. Where all photographs are opaque, density rises on all rays at once until no background
+    shows through, and Adam's momentum carries it on to an opaque wall before the cameras: from 1
+    runs recover slowly, from 3 there is less to rise; other scenes come out alike (docs/log.md)."""
     nerf_width: int = 256
     """Width of the hidden layers of the `nerf` MLP."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -47,8 +49,8 @@ class FieldConfig:
         if finest is not None:
             _require(finest <= 2**16, "field.max_resolution", "at most 65536", finest)
         _require(8 <= self.width <= 1024, "field.width", "in 8..1024", self.width)
-        if (density := self.init_density) is not None:
-            _require(1e-6 <= density <= 1e3, "field.init_density", "in [1e-6, 1000]", density)
+        density = self.init_density
+        _require(1e-6 <= density <= 1e3, "field.init_density", "in [1e-6, 1000]", density)
         width = self.nerf_width
         _require(8 <= width <= 1024, "field.nerf_width", "in 8..1024", width)
 

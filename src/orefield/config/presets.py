@@ -1,11 +1,11 @@
 """Presets: groups of settings, chosen by name or by the scene."""
 
 import dataclasses
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from orefield.config.budget import fit_to_budget
 from orefield.config.facts import SceneFacts
-from orefield.config.model import FieldConfig, SamplerConfig
+from orefield.config.model import SamplerConfig
 from orefield.config.run import RunConfig
 from orefield.errors import ConfigError
 
@@ -16,7 +16,6 @@ SAMPLERS: dict[str, Literal["occupancy", "proposal"]] = {
 _TITLE = {"ngp": "occupancy grid", "nerfacto": "proposal networks"}
 
 BOUNDED = {
-    "field.init_density": 1.0,
     "sampler.steps_per_diagonal": 400,
     "sampler.cone_angle": 1 / 256,
 }
@@ -25,12 +24,6 @@ UNBOUNDED = BOUNDED | {
     "sampler.cone_angle": 1 / 32,
 }
 """With steps as short as an object needs, a ray would take hundreds."""
-OPAQUE = BOUNDED | {"field.init_density": 3.0}
-"""Where all photographs are opaque, density rises on all rays at once until no background shows
-through, and Adam's momentum then carries it on to an opaque wall before the cameras (docs/log.md).
-From a denser start there is less to rise. Unbounded scenes, whose rays are long, and cut-out
-objects do not need it."""
-
 FORWARD_FACING = BOUNDED | {"sampler.steps_per_diagonal": 100}
 """Photographs resolve the cube's depth less finely than its width."""
 
@@ -50,27 +43,22 @@ def resolve_preset(config: RunConfig, scene: SceneFacts) -> tuple[RunConfig, str
         wanted = FORWARD_FACING
     elif scene.unbounded:
         wanted = UNBOUNDED
-    elif scene.opaque:
-        wanted = OPAQUE
     wanted = wanted | {"sampler.kind": SAMPLERS[name]}
     resolved = dataclasses.replace(
         config,
         preset=name,
-        field=_filled(config.field, "field.", wanted),
-        sampler=_filled(config.sampler, "sampler.", wanted),
+        sampler=_filled(config.sampler, wanted),
     )
     if resolved.sampler.kind != SAMPLERS[name]:
         raise ConfigError(f"sampler.kind={resolved.sampler.kind} contradicts preset={name}")
     return resolved, f"preset {name} ({_TITLE[name]}): {why}"
 
 
-Part = TypeVar("Part", FieldConfig, SamplerConfig)
-
-
-def _filled(part: Part, prefix: str, wanted: dict[str, Any]) -> Part:
-    """The part with the preset's values in place of None."""
-    named = {key.removeprefix(prefix): v for key, v in wanted.items() if key.startswith(prefix)}
-    return dataclasses.replace(part, **{k: v for k, v in named.items() if getattr(part, k) is None})
+def _filled(sampler: SamplerConfig, wanted: dict[str, Any]) -> SamplerConfig:
+    """The sampler's settings with the preset's values in place of None."""
+    named = {key.removeprefix("sampler."): v for key, v in wanted.items()}
+    unset = {key: value for key, value in named.items() if getattr(sampler, key) is None}
+    return dataclasses.replace(sampler, **unset)
 
 
 Name = Literal["ngp", "nerfacto"]

@@ -79,8 +79,9 @@ class MiningConfig:
 class OptimConfig:
     """Loss, optimizer and schedule."""
 
-    target_samples: int = 65_536
-    """Samples per step, to which the number of rays adapts."""
+    target_samples: int | None = None
+    """Samples per step, to which the number of rays adapts. None: by the budget, 2^14 to 2^16
+    (config/budget.py)."""
     lr: float = 2e-2
     """Peak learning rate of Adam."""
     lr_final: float = 0.1
@@ -94,8 +95,9 @@ class OptimConfig:
     """Background of training rays: a new random color for each, white, or black."""
 
     def __post_init__(self) -> None:
-        fits = 256 <= self.target_samples <= 2**24
-        _require(fits, "optim.target_samples", "in 256..2^24", self.target_samples)
+        if (samples := self.target_samples) is not None:
+            fits = 256 <= samples <= 2**24
+            _require(fits, "optim.target_samples", "in 256..2^24", samples)
         _require(0 < self.lr <= 10, "optim.lr", "positive, at most 10", self.lr)
         _require(0 < self.lr_final <= 1, "optim.lr_final", "in (0, 1]", self.lr_final)
         _require(0 <= self.decay_from < 1, "optim.decay_from", "in [0, 1)", self.decay_from)

@@ -26,7 +26,6 @@ def make_field(config: FieldConfig, seed: int, device: torch.device | None = Non
     finest = chosen(config.max_resolution, "field.max_resolution")
     width = config.features_per_level
     layout = grid_layout(config.levels, size, config.base_resolution, finest, width)
-    density = chosen(config.init_density, "field.init_density")
     bf16 = uses_bf16(config.precision, ngp_layers(layout.features, config.width), device)
     dtype = torch.bfloat16 if bf16 else torch.float32
-    return NgpField(layout, config.width, dtype, generator, density).to(device)
+    return NgpField(layout, config.width, dtype, generator, config.init_density).to(device)

@@ -4,7 +4,6 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
 from statistics import median
 
 from jaxtyping import Bool, Float, UInt8
@@ -79,12 +78,7 @@ class Scene:
         """What presets choose by."""
         widths = [max(view.image.shape[:2]) for view in self.train]
         width = int(median(widths)) if widths else 0
-        return SceneFacts(self.unbounded, self.opaque, self.frustum is not None, width)
-
-    @cached_property
-    def opaque(self) -> bool:
-        """Whether there are training views and none of them has a transparent pixel."""
-        return bool(self.train) and all_opaque(view.image for view in self.train)
+        return SceneFacts(self.unbounded, self.frustum is not None, width)
 
 
 def all_opaque(images: Iterable[UInt8[Tensor, "_ _ channels"]]) -> bool:

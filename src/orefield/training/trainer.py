@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from orefield.config import RunConfig, resolve_preset
+from orefield.config import RunConfig, chosen, resolve_preset
 from orefield.errors import OrefieldError
 from orefield.fields import make_field
 from orefield.samplers import camera_coverage, make_sampler
@@ -88,7 +88,7 @@ class Trainer:
         self.batches = RayBatchSampler(pixels, config, self.generator)
         self.step, self.seconds, self.skipped = 0, 0.0, 0
         self.rays, self.timer = _FIRST_RAYS, StageTimer()
-        self.samples = config.optim.target_samples
+        self.samples = chosen(config.optim.target_samples, "optim.target_samples")
         """Samples aimed at per step: fewer than configured after the memory ran out."""
         self.training_step = TrainingStep(
             config,
