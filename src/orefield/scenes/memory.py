@@ -45,11 +45,7 @@ def check_memory(frames: Sequence[Frame], downscale: int, separate_masks: bool) 
         return Reading(threads, False)
     free, where = available_bytes(), frames[0].image.parent
     advice = "--scene.downscale, --scene.max-images and --scene.max-test-views make it less"
-<<<<<<< HEAD
-    in_file = free is not None and pixels + rest + each + TRAINING > free
-=======
     in_file = free is not None and pixels + rest + max(each, TRAINING) > free
->>>>>>> main
     held = rest if in_file else pixels + rest
     if free is not None and held + each > free:
         raise SceneError(
