@@ -55,12 +55,11 @@ def read_race(folder: Path) -> RaceFacts:
         raced = [_arm_facts(path, folder, protocol, config, arm) for arm in arms]
     except ConfigError as error:
         raise RunError(f"{path}: {error}") from None
-    about = {name: value for name, value in protocol.items() if name != "config"}
     return RaceFacts(
         name=folder.resolve().name or str(folder),
         seconds=config.seconds,
         settings=to_dict(config),
-        protocol=about,
+        scene=str(protocol.get("scene", "")),
         arms=tuple(raced),
         seeds=tuple(dict.fromkeys(arm["seed"] for arm in arms)),
         summary=summarize(arms, config.seconds),
@@ -80,7 +79,7 @@ def _arm_facts(
         train_views=_count(protocol.get("train_views")),
         test_views=_count(protocol.get("test_views")),
         settings=to_dict(arm_config(config, arm["arm"], arm["seed"])),
-        protocol=protocol,
+        protocol={name: value for name, value in protocol.items() if name != "config"},
         training={"steps": arm["steps"], "seconds": arm["seconds"]},
         history=_history(arm["points"]),
         scores=scores,
@@ -100,11 +99,13 @@ def _count(value: Any) -> int:
 
 def _history(points: Sequence[dict[str, Any]]) -> History:
     """The evaluations of an arm, with the share kept before each."""
-    course = [
-        HistoryPoint(p["steps"], p["seconds"], None, {}, p["rays"], 0.0, p["kept_share"])
-        for p in points
-    ]
-    return History(course, [Evaluation(p["steps"], p["seconds"], p["psnr"]) for p in points])
+    history = History()
+    for point in points:
+        seconds, psnr, kept, rays = (float(point[name]) for name in _OF_POINT)
+        step = point["steps"]
+        history.points.append(HistoryPoint(step, seconds, None, {}, rays, 0.0, kept))
+        history.evaluations.append(Evaluation(step, seconds, psnr))
+    return history
 
 
 def _check_arm(path: Path, where: str, arm: Any) -> None:

@@ -8,7 +8,7 @@ from orefield.report.axes import Axis, exact_axis, linear_axis, log_axis, tick_l
 from orefield.report.markup import EMPTY, Html, join, part, tag, text
 
 WIDTH, HEIGHT = 460, 270
-LEFT, RIGHT, TOP, BOTTOM = 58, 448, 10, 226
+LEFT, RIGHT, TOP, BOTTOM = 58.0, 448.0, 10.0, 226.0
 COLORS, DASHES = 6, 4
 """Kinds of colors and of dashes in the style sheet."""
 
@@ -87,22 +87,22 @@ def _grid(chart: Chart, across: Axis, up: Axis) -> Html:
     for tick in up.ticks:
         y = f"{up.pixel(tick):.2f}"
         label = f"{100 * tick:.0f} %" if chart.percent else tick_label(tick)
-        ends = {"x1": str(LEFT), "x2": str(RIGHT), "y1": y, "y2": y}
+        ends = {"x1": f"{LEFT:g}", "x2": f"{RIGHT:g}", "y1": y, "y2": y}
         marks.append(tag("line", EMPTY, {"class": "grid", **ends}))
-        place = {"x": str(LEFT - 7), "y": y, "dy": "0.35em"}
+        place = {"x": f"{LEFT - 7:g}", "y": y, "dy": "0.35em"}
         marks.append(tag("text", text(label), {"class": "tick y", **place}))
     for tick in across.ticks:
         x = f"{across.pixel(tick):.2f}"
-        ends = {"x1": x, "x2": x, "y1": str(BOTTOM), "y2": str(BOTTOM + 4)}
+        ends = {"x1": x, "x2": x, "y1": f"{BOTTOM:g}", "y2": f"{BOTTOM + 4:g}"}
         marks.append(tag("line", EMPTY, {"class": "axis", **ends}))
-        place = {"x": x, "y": str(BOTTOM + 18)}
+        place = {"x": x, "y": f"{BOTTOM + 18:g}"}
         marks.append(tag("text", text(tick_label(tick)), {"class": "tick x", **place}))
-    ends = {"x1": str(LEFT), "x2": str(RIGHT), "y1": str(BOTTOM), "y2": str(BOTTOM)}
+    ends = {"x1": f"{LEFT:g}", "x2": f"{RIGHT:g}", "y1": f"{BOTTOM:g}", "y2": f"{BOTTOM:g}"}
     marks.append(tag("line", EMPTY, {"class": "axis", **ends}))
-    place = {"x": str((LEFT + RIGHT) / 2), "y": str(HEIGHT - 6)}
+    place = {"x": f"{(LEFT + RIGHT) / 2:g}", "y": str(HEIGHT - 6)}
     marks.append(tag("text", text(chart.x_label), {"class": "label", **place}))
     middle = (TOP + BOTTOM) / 2
-    place = {"x": "12", "y": str(middle), "transform": f"rotate(-90 12 {middle})"}
+    place = {"x": "12", "y": f"{middle:g}", "transform": f"rotate(-90 12 {middle:g})"}
     marks.append(tag("text", text(chart.y_label), {"class": "label", **place}))
     return part("axes", join(marks), "g")
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from orefield.report.facts import RunFacts
 from orefield.report.maps_section import maps_section
-from orefield.report.markup import Html, join, number, part, plain_value, section, table, tag, text
+from orefield.report.markup import Html, join, number, part, section, table, tag, text
 from orefield.report.page import page
 from orefield.report.run_charts import curves_section
-from orefield.report.run_page import facts_list
+from orefield.report.run_page import facts_list, protocol_facts
 from orefield.report.settings import flat, settings_table
 from orefield.report.views_table import views_section
 
@@ -27,7 +27,8 @@ class RaceFacts:
     """Training time of each arm."""
     settings: dict[str, Any]
     """Those that all arms begin with."""
-    protocol: dict[str, Any]
+    scene: str
+    """Its name."""
     arms: tuple[RunFacts, ...]
     """Every arm with every seed; an arm's name is the same for all its seeds."""
     seeds: tuple[int, ...]
@@ -40,12 +41,11 @@ def race_page(race: RaceFacts, defaults: Mapping[str, Any]) -> str:
     """The page of a race; `defaults` are those of the settings."""
     first = [arm for arm in race.arms if arm.settings["seed"] == race.seeds[0]]
     several = len(race.seeds) > 1
-    scene = str(race.protocol.get("scene", ""))
     arms = f"{len(race.summary)} arms, {race.seconds:g} s of training each"
     seeds = f"{len(race.seeds)} seeds" if several else f"seed {race.seeds[0]}"
     lines = [
         part("kicker", text(f"Orefield race {race.name}"), "p"),
-        tag("h1", text(scene)),
+        tag("h1", text(race.scene)),
         part("lead", text(f"{arms}, {seeds}"), "p"),
     ]
     own = {"mining": {"rule": race.settings.get("mining", {}).get("rule")}, "seed": 0, "steps": 0}
@@ -53,6 +53,7 @@ def race_page(race: RaceFacts, defaults: Mapping[str, Any]) -> str:
     body = [
         tag("header", join(lines)),
         section("Result", _results(race), _explained(several)),
+        section("Protocol", facts_list(_protocol(race))),
         curves_section(race.arms),
         views_section(first),
         maps_section(race.mining_maps, "Where samples are kept"),
@@ -62,9 +63,8 @@ def race_page(race: RaceFacts, defaults: Mapping[str, Any]) -> str:
             "Settings of all arms other than the defaults",
             settings_table(["this race", "default"], [base, _without(defaults, own)]),
         ),
-        section("Protocol", _protocol(race)),
     ]
-    return page(f"Race, {scene} · Orefield", join(body))
+    return page(f"Race, {race.scene} · Orefield", join(body))
 
 
 def _without(settings: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,6 +124,8 @@ def _stages(race: RaceFacts) -> Html:
     return table("stages", [text("arm"), *map(text, stages)], rows)
 
 
-def _protocol(race: RaceFacts) -> Html:
-    facts = {name: plain_value(value) for name, value in flat(race.protocol).items()}
-    return facts_list(facts, tuple(facts))
+def _protocol(race: RaceFacts) -> dict[str, str]:
+    """The protocol, as far as it is the same for all arms."""
+    own = ("Rule", "Seed", "Training time", "Steps", "Peak memory", "Files")
+    facts = {name: v for name, v in protocol_facts(race.arms[0]).items() if name not in own}
+    return facts | {"Seeds": ", ".join(map(str, race.seeds)), "Arms": ", ".join(race.summary)}

@@ -16,7 +16,7 @@ def _seconds(one: Timed) -> float:
 
 
 def _step(one: Timed) -> float:
-    return one.step
+    return float(one.step)
 
 
 def curves_section(runs: Sequence[RunFacts]) -> Html:

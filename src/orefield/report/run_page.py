@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orefield.report.facts import RunFacts, kept_share, score_title
+from orefield.report.facts import SCORES, RunFacts, kept_share, score_title
 from orefield.report.maps_section import maps_section
 from orefield.report.markup import (
     EMPTY,
@@ -19,10 +19,13 @@ from orefield.report.markup import (
 )
 from orefield.report.page import page
 from orefield.report.run_charts import curves_section
-from orefield.report.settings import differing, flat, settings_table
+from orefield.report.settings import flat, settings_table
 from orefield.report.views_table import views_section
 
 _UNKNOWN = "not recorded"
+_TOLD = {"scene", "resolution", "train_views", "test_views", "split", "background", "rule"}
+_TOLD |= {"seed", "device", "threads"}
+"""Parts of a protocol that are shown under names of their own."""
 
 
 def run_page(runs: Sequence[RunFacts], defaults: Mapping[str, Any]) -> str:
@@ -31,7 +34,7 @@ def run_page(runs: Sequence[RunFacts], defaults: Mapping[str, Any]) -> str:
     alone = len(runs) == 1
     if alone:
         title = runs[0].scene
-        parts = [_heading(runs[0]), section("Run", facts_list(run_facts(runs[0])))]
+        parts = [_heading(runs[0]), section("Protocol", facts_list(protocol_facts(runs[0])))]
     else:
         title = ", ".join(dict.fromkeys(run.scene for run in runs))
         parts = [_headings(runs, title), _comparison(runs)]
@@ -39,7 +42,7 @@ def run_page(runs: Sequence[RunFacts], defaults: Mapping[str, Any]) -> str:
     for run in runs:
         where = "Where samples are kept"
         parts.append(maps_section(run.mining_maps, where if alone else f"{where}: {run.name}"))
-    parts += [_settings(runs, defaults), protocol_section(runs)]
+    parts.append(_settings(runs, defaults))
     return page(f"{title} · Orefield", join(parts))
 
 
@@ -91,34 +94,49 @@ def tiles(run: RunFacts) -> Html:
     return part("tiles", join(tag("li", item) for item in items), "ul") if items else EMPTY
 
 
-def run_facts(run: RunFacts) -> dict[str, str]:
-    """What has to be known of a run to place its numbers."""
+def protocol_facts(run: RunFacts) -> dict[str, str]:
+    """What has to be known of a run to place its numbers, by name; what is not recorded says so."""
     known, training = run.protocol, run.training
-
-    def said(name: str) -> str:
-        value = known.get(name)
-        return plain_value(value) if value not in (None, [], "") else _UNKNOWN
-
-    return {
+    facts = {
         "Scene": run.scene,
-        "Resolution": said("resolution").replace("x", " × ") + _of_test(known),
+        "Resolution": _said(known, "resolution").replace("x", " × "),
         "Views": f"{run.train_views} for training, {run.test_views} for testing",
-        "Split": said("split"),
-        "Background": str(run.settings.get("eval_background", _UNKNOWN)),
+        "Split": _said(known, "split"),
+        "Background": _said(run.settings, "eval_background"),
         "Rule": run.rule,
         "Training time": _amount(training.get("seconds"), "s", 1),
         "Steps": _amount(training.get("steps"), "", 0),
-        "Seed": plain_value(run.settings.get("seed")),
-        "Threads": said("threads"),
+        "Seed": _said(run.settings, "seed"),
         "Version": f"Orefield {run.version}",
+        "Threads": _said(known, "threads"),
         "Peak memory": _memory(training.get("peak_memory_bytes")),
-        "Device": said("device"),
+        "Device": _said(known, "device"),
         "Files": run.source,
     }
+    return facts | other_facts(known)
 
 
-def _of_test(known: Mapping[str, Any]) -> str:
-    return " (test views)" if known.get("resolution") else ""
+def other_facts(protocol: Mapping[str, Any]) -> dict[str, str]:
+    """The rest of a protocol: how scores are defined, versions, and whatever else it holds."""
+    rest = {name: value for name, value in protocol.items() if name not in _TOLD}
+    return {_title(name): _listed(value) for name, value in rest.items()}
+
+
+def _title(name: str) -> str:
+    """`psnr` -> `PSNR`, `ignored_by_masks` -> `Ignored by masks`."""
+    plain = name.replace("_", " ")
+    return SCORES[name][0] if name in SCORES else plain[:1].upper() + plain[1:]
+
+
+def _listed(value: Any) -> str:
+    if not isinstance(value, Mapping):
+        return plain_value(value)
+    return ", ".join(f"{name} {plain_value(one)}" for name, one in flat(value).items())
+
+
+def _said(facts: Mapping[str, Any], name: str) -> str:
+    value = facts.get(name)
+    return _UNKNOWN if value in (None, [], "") else plain_value(value)
 
 
 def _amount(value: float | None, unit: str, digits: int) -> str:
@@ -129,18 +147,17 @@ def _memory(value: float | None) -> str:
     return _UNKNOWN if value is None else f"{value / 2**20:,.0f} MiB"
 
 
-def facts_list(facts: Mapping[str, str], wide: Sequence[str] = ("Device", "Files")) -> Html:
-    """Names and values in two columns; those of `wide` take a whole line."""
+def facts_list(facts: Mapping[str, str], longest: int = 36) -> Html:
+    """Names and values in two columns; values longer than that take a whole line, at the end."""
     pairs = []
-    for name, value in facts.items():
+    for name, value in sorted(facts.items(), key=lambda pair: len(pair[1]) > longest):
         pairs.append(tag("dt", text(name)))
-        kind = {"class": "wide"} if name in wide else None
-        pairs.append(tag("dd", text(value), kind))
+        pairs.append(tag("dd", text(value), {"class": "wide"} if len(value) > longest else None))
     return tag("dl", join(pairs), {"class": "facts"})
 
 
 def _comparison(runs: Sequence[RunFacts]) -> Html:
-    """Scores and facts, a column for each run."""
+    """Scores and protocol, a column for each run."""
     rows = []
     for name in dict.fromkeys(name for run in runs for name in run.scores):
         title, unit, digits = score_title(name)
@@ -150,9 +167,11 @@ def _comparison(runs: Sequence[RunFacts]) -> Html:
     shares = [kept_share(run.history) for run in runs]
     cells = [text("–") if share is None else number(100 * share, 0) for share in shares]
     rows.append([text("Samples kept, %"), *cells])
-    facts = [run_facts(run) for run in runs]
-    rows += [[text(name), *(text(one[name]) for one in facts)] for name in facts[0]]
-    return section("Runs", table("compared", [EMPTY, *(text(run.name) for run in runs)], rows))
+    facts = [protocol_facts(run) for run in runs]
+    for name in dict.fromkeys(name for one in facts for name in one):
+        rows.append([text(name), *(text(one.get(name, "–")) for one in facts)])
+    head = [EMPTY, *(text(run.name) for run in runs)]
+    return section("Scores and protocol", table("compared", head, rows))
 
 
 def _settings(runs: Sequence[RunFacts], defaults: Mapping[str, Any]) -> Html:
@@ -164,18 +183,3 @@ def _settings(runs: Sequence[RunFacts], defaults: Mapping[str, Any]) -> Html:
     inner = settings_table(["this run", "default"], [runs[0].settings, defaults])
     note = "Where the default is not set, the scene, the preset and the budget choose."
     return section("Settings other than the defaults", inner, note)
-
-
-def protocol_section(runs: Sequence[RunFacts]) -> Html:
-    """What the scores depend on; for several runs, what differs first."""
-    protocols = [flat(run.protocol) for run in runs]
-    differ = differing(protocols)
-    parts = []
-    if len(runs) > 1:
-        parts.append(settings_table([run.name for run in runs], protocols))
-    shared = {name: plain_value(v) for name, v in protocols[0].items() if name not in differ}
-    if shared:
-        parts.append(facts_list(shared, tuple(shared)))
-    inner = join(parts) if any(protocols) else tag("p", text("Not recorded."))
-    note = "What differs between the runs, then what they share." if len(runs) > 1 else ""
-    return section("Protocol", inner, note)

@@ -6,7 +6,7 @@ from itertools import chain
 from pathlib import Path
 
 from orefield.report.facts import RunFacts, ScoredView, score_title
-from orefield.report.markup import EMPTY, Html, join, number, part, section, tag, text
+from orefield.report.markup import Html, join, number, part, section, tag, text
 from orefield.report.page_pictures import (
     InlinePicture,
     PageComparisons,
@@ -33,15 +33,11 @@ def views_section(runs: Sequence[RunFacts]) -> Html:
     grouped = _by_view(runs)
     bodies = [_body(key[0], of, runs, names, pictures.panels) for key, of in grouped.items()]
     inner = join([_head(runs, names, columns), *bodies, _means(runs, names)])
-    hint = part(
-        "note with-script",
-        text("Drag across a render: left of the line lies the photograph."),
-        "p",
-    )
-    notes = _notes(every, pictures)
-    note = tag("p", text(notes), {"class": "note"}) if notes else EMPTY
-    shown = hint if pictures.panels else EMPTY
-    return section("Test views", join([shown, note, part("views", inner, "table")]))
+    hint = text("Drag across a render: left of the line lies the photograph. ")
+    notes = [part("with-script", hint, "span")] if pictures.panels else []
+    notes.append(text(_notes(every, pictures)))
+    note = part("note", join(notes), "p")
+    return section("Test views", join([note, part("views", inner, "table")]))
 
 
 def _by_view(runs: Sequence[RunFacts]) -> dict[tuple[str, int], dict[int, ScoredView]]:
@@ -143,6 +139,6 @@ def _notes(views: Sequence[ScoredView], pictures: PageComparisons) -> str:
     if pictures.left_out:
         told.append(f"Pictures of every view would be too many: {len(pictures.panels)} are shown.")
     if pictures.panels:
-        side = f"at most {pictures.side} pixels wide and high"
-        told.append(f"Pictures are {side}, and compressed; the scores are those of the renders.")
+        told.append(f"Pictures are compressed, and at most {pictures.side} pixels wide and high;")
+        told.append("the scores are those of the renders as they are.")
     return " ".join(told)
