@@ -135,13 +135,15 @@ def _pieces(points: Sequence[Point]) -> list[list[tuple[float, float]]]:
 
 def _legend(curves: Sequence[Curve]) -> Html:
     """Each label once, with a piece of its line; a single curve needs none."""
-    named = {curve.label: curve for curve in reversed(curves) if curve.label}
+    named: dict[str, Curve] = {}
+    for curve in curves:
+        named.setdefault(curve.label, curve)
     if len(named) < 2:
         return EMPTY
     box = {"viewBox": "0 0 26 12", "width": "26", "height": "12", "aria-hidden": "true"}
     line = tag("polyline", EMPTY, {"points": "1,6 25,6"})
     items = []
-    for curve in reversed(named.values()):
+    for curve in named.values():
         dot = tag("circle", EMPTY, {"cx": "13", "cy": "6", "r": "3.5"})
         shown = {"dots": [line, dot], "star": [dot]}.get(curve.kind, [line])
         style = f"curve {curve.kind} c{curve.color % COLORS} d{curve.dash % DASHES}"

@@ -13,12 +13,17 @@ from orefield.errors import one_line
 
 Html = NewType("Html", str)
 EMPTY = Html("")
-_VOID = ("img", "br", "meta", "link")
+_VOID = ("img", "meta", "link")
 
 
 def text(value: object) -> Html:
     """A value as one line of text: control characters as escapes, `<>&"'` as entities."""
     return Html(html.escape(one_line(str(value)), quote=True))
+
+
+def path_text(value: object) -> Html:
+    """Text that may be broken after each slash."""
+    return Html(text(value).replace("/", "/<wbr>"))
 
 
 def join(parts: Iterable[Html], between: Html = EMPTY) -> Html:
@@ -38,7 +43,7 @@ def part(kind: str, inner: Html, name: str = "div") -> Html:
     return tag(name, inner, {"class": kind})
 
 
-def number(value: float, digits: int = 2) -> Html:
+def number(value: float | int, digits: int = 2) -> Html:
     """A number rounded to so many decimals, with its exact value for whoever reads the source."""
     return tag("data", text(f"{value:,.{digits}f}"), {"value": repr(value)})
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from orefield.report.facts import RunFacts
 from orefield.report.maps_section import maps_section
-from orefield.report.markup import Html, join, number, part, section, table, tag, text
+from orefield.report.markup import EMPTY, Html, join, number, part, section, table, tag, text
 from orefield.report.page import page
 from orefield.report.run_charts import curves_section
 from orefield.report.run_page import facts_list, protocol_facts
@@ -15,6 +15,11 @@ from orefield.report.settings import flat, settings_table
 from orefield.report.views_table import views_section
 
 _TO_PLAIN = {"0.25": "a quarter", "0.5": "half", "1.0": "the end"}
+
+_EXPLAINED = (
+    "Seconds to plain's: training time until an arm has the PSNR that the arm plain has after a "
+    "quarter, half and all of its time."
+)
 
 
 @dataclass(frozen=True)
@@ -52,10 +57,11 @@ def race_page(race: RaceFacts, defaults: Mapping[str, Any]) -> str:
     base = _without(race.settings, own)
     body = [
         tag("header", join(lines)),
-        section("Result", _results(race), _explained(several)),
+        section("Result", _results(race), "Means over seeds, and ranges." if several else ""),
+        section("Cost", _costs(race), _EXPLAINED),
         section("Protocol", facts_list(_protocol(race))),
         curves_section(race.arms),
-        views_section(first),
+        views_section(first, "Arm") if any(arm.views for arm in first) else EMPTY,
         maps_section(race.mining_maps, "Where samples are kept"),
         section("Milliseconds per step and stage", _stages(race)),
         section("Settings that differ between arms", _between(first)),
@@ -79,37 +85,40 @@ def _between(arms: list[RunFacts]) -> Html:
     return settings_table([arm.name for arm in arms], [arm.settings for arm in arms])
 
 
-def _explained(several: bool) -> str:
-    said = "Seconds to plain's: training time until the PSNR that the arm plain has then."
-    return f"Means over seeds, and ranges. {said}" if several else said
-
-
 def _results(race: RaceFacts) -> Html:
-    """A row for each arm: PSNR over time, all test views, cost."""
+    """What each arm reached: PSNR over time, and the scores of all test views."""
     some = next(iter(race.summary.values()))
-    goals = list(some["seconds_to_plain"])
     head = ["arm", *(f"PSNR at {float(q) * race.seconds:g} s" for q in some["psnr"])]
-    head += ["all test views, dB", "SSIM"]
-    head += [f"s to plain's at {_TO_PLAIN.get(goal, goal)}" for goal in goals]
-    head += ["steps", "ms per step", "kept, %", "peak memory of a step, MiB"]
     rows = []
     for name, row in race.summary.items():
-        cells = [text(name), *(_spread(one, 2) for one in row["psnr"].values())]
-        cells += [_spread(row["test_psnr"], 2), _spread(row["test_ssim"], 4)]
-        times = [row["seconds_to_plain"][goal] for goal in goals]
-        cells += [text("not reached") if time is None else number(time, 0) for time in times]
-        cells += [_spread(row["steps"], 0), _spread(row["ms_per_step"], 1)]
-        cells.append(_spread({key: 100 * x for key, x in row["kept_share"].items()}, 0, False))
-        peak = row["peak_bytes"]
-        cells.append(text("not known") if peak is None else number(peak / 2**20, 0))
+        scores = [*row["psnr"].values(), row["test_psnr"]]
+        cells = [text(name), *(_spread(one, 2) for one in scores), _spread(row["test_ssim"], 4)]
         rows.append(cells)
+    head += ["PSNR, all test views", "SSIM, all test views"]
     return table("results", [text(title) for title in head], rows)
 
 
-def _spread(values: Mapping[str, float], digits: int, ranged: bool = True) -> Html:
+def _costs(race: RaceFacts) -> Html:
+    """What it took: seconds to plain's quality, steps, time, samples, memory."""
+    goals = list(next(iter(race.summary.values()))["seconds_to_plain"])
+    head = ["arm", *(f"s to plain's at {_TO_PLAIN.get(goal, goal)}" for goal in goals)]
+    head += ["steps", "ms per step", "samples kept, %", "peak memory of a step, MiB"]
+    rows = []
+    for name, row in race.summary.items():
+        times = [row["seconds_to_plain"][goal] for goal in goals]
+        cells = [text(name), *(text("never") if t is None else number(t, 0) for t in times)]
+        cells += [_spread(row["steps"], 0), _spread(row["ms_per_step"], 1)]
+        cells.append(number(100 * row["kept_share"]["mean"], 0))
+        peak = row["peak_bytes"]
+        cells.append(text("not known") if peak is None else number(peak / 2**20, 0))
+        rows.append(cells)
+    return table("costs", [text(title) for title in head], rows)
+
+
+def _spread(values: Mapping[str, float | int], digits: int) -> Html:
     """A mean and, where it is one of several, its range."""
     mean = number(values["mean"], digits)
-    if not ranged or values["min"] == values["max"]:
+    if values["min"] == values["max"]:
         return mean
     ends = f"{values['min']:,.{digits}f} to {values['max']:,.{digits}f}"
     return join([mean, part("range", text(ends), "span")])

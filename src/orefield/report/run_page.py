@@ -11,6 +11,7 @@ from orefield.report.markup import (
     join,
     number,
     part,
+    path_text,
     plain_value,
     section,
     table,
@@ -19,7 +20,7 @@ from orefield.report.markup import (
 )
 from orefield.report.page import page
 from orefield.report.run_charts import curves_section
-from orefield.report.settings import flat, settings_table
+from orefield.report.settings import differing, flat, settings_table
 from orefield.report.views_table import views_section
 
 _UNKNOWN = "not recorded"
@@ -37,7 +38,7 @@ def run_page(runs: Sequence[RunFacts], defaults: Mapping[str, Any]) -> str:
         parts = [_heading(runs[0]), section("Protocol", facts_list(protocol_facts(runs[0])))]
     else:
         title = ", ".join(dict.fromkeys(run.scene for run in runs))
-        parts = [_headings(runs, title), _comparison(runs)]
+        parts = [_headings(runs, title), _scores(runs), _protocols(runs)]
     parts += [curves_section(runs), views_section(runs)]
     for run in runs:
         where = "Where samples are kept"
@@ -139,11 +140,11 @@ def _said(facts: Mapping[str, Any], name: str) -> str:
     return _UNKNOWN if value in (None, [], "") else plain_value(value)
 
 
-def _amount(value: float | None, unit: str, digits: int) -> str:
+def _amount(value: float | int | None, unit: str, digits: int) -> str:
     return _UNKNOWN if value is None else f"{value:,.{digits}f} {unit}".rstrip()
 
 
-def _memory(value: float | None) -> str:
+def _memory(value: float | int | None) -> str:
     return _UNKNOWN if value is None else f"{value / 2**20:,.0f} MiB"
 
 
@@ -152,26 +153,44 @@ def facts_list(facts: Mapping[str, str], longest: int = 36) -> Html:
     pairs = []
     for name, value in sorted(facts.items(), key=lambda pair: len(pair[1]) > longest):
         pairs.append(tag("dt", text(name)))
-        pairs.append(tag("dd", text(value), {"class": "wide"} if len(value) > longest else None))
+        pairs.append(
+            tag("dd", path_text(value), {"class": "wide"} if len(value) > longest else None)
+        )
     return tag("dl", join(pairs), {"class": "facts"})
 
 
-def _comparison(runs: Sequence[RunFacts]) -> Html:
-    """Scores and protocol, a column for each run."""
+def _scores(runs: Sequence[RunFacts]) -> Html:
+    """A row for each run: its scores, and what they took."""
+    names = list(dict.fromkeys(name for run in runs for name in run.scores))
+    titles = [score_title(name) for name in names]
+    head = ["run", *(f"{title}, {unit}" if unit else title for title, unit, _ in titles)]
+    head += ["training time, s", "steps", "samples kept, %"]
     rows = []
-    for name in dict.fromkeys(name for run in runs for name in run.scores):
-        title, unit, digits = score_title(name)
-        values = [run.scores.get(name) for run in runs]
-        cells = [text("–") if value is None else number(value, digits) for value in values]
-        rows.append([text(f"{title}, {unit}" if unit else title), *cells])
-    shares = [kept_share(run.history) for run in runs]
-    cells = [text("–") if share is None else number(100 * share, 0) for share in shares]
-    rows.append([text("Samples kept, %"), *cells])
+    for run in runs:
+        cells = [
+            (run.scores.get(name), digits) for name, (*_, digits) in zip(names, titles, strict=True)
+        ]
+        cells += [(run.training.get("seconds"), 1), (run.training.get("steps"), 0)]
+        share = kept_share(run.history)
+        cells.append((None if share is None else 100 * share, 0))
+        shown = [text("–") if value is None else number(value, digits) for value, digits in cells]
+        rows.append([text(run.name), *shown])
+    return section("Scores", table("compared", [text(title) for title in head], rows))
+
+
+def _protocols(runs: Sequence[RunFacts]) -> Html:
+    """What differs between the protocols, then what they share."""
     facts = [protocol_facts(run) for run in runs]
-    for name in dict.fromkeys(name for one in facts for name in one):
-        rows.append([text(name), *(text(one.get(name, "–")) for one in facts)])
+    differ = differing(facts)
+    shared = {name: value for name, value in facts[0].items() if name not in differ}
     head = [EMPTY, *(text(run.name) for run in runs)]
-    return section("Scores and protocol", table("compared", head, rows))
+    rows = [
+        [text(name), *(text("–" if value is None else value) for value in row)]
+        for name, row in differ.items()
+    ]
+    parts = [table("compared", head, rows)] if rows else []
+    shown = join([*parts, tag("h3", text("The same for all")), facts_list(shared)])
+    return section("Protocol", shown)
 
 
 def _settings(runs: Sequence[RunFacts], defaults: Mapping[str, Any]) -> Html:

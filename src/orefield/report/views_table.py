@@ -6,7 +6,7 @@ from itertools import chain
 from pathlib import Path
 
 from orefield.report.facts import RunFacts, ScoredView, score_title
-from orefield.report.markup import Html, join, number, part, section, tag, text
+from orefield.report.markup import Html, join, number, part, path_text, section, tag, text
 from orefield.report.page_pictures import (
     InlinePicture,
     PageComparisons,
@@ -19,8 +19,11 @@ _PANELS = ("photograph", "render", "error")
 _TITLES = ("Photograph", "Render", f"Error × {ERROR_GAIN}")
 
 
-def views_section(runs: Sequence[RunFacts]) -> Html:
-    """A row for each view and run; a sentence where nothing was evaluated."""
+def views_section(runs: Sequence[RunFacts], each: str = "Run") -> Html:
+    """A row for each view and run; a sentence where nothing was evaluated.
+
+    `each` is the title of the column that names the runs, where there are several.
+    """
     if not any(run.views for run in runs):
         why = "Nothing was evaluated."
         if not any(run.test_views for run in runs):
@@ -32,12 +35,14 @@ def views_section(runs: Sequence[RunFacts]) -> Html:
     columns = _PANELS if pictures.panels else ()
     grouped = _by_view(runs)
     bodies = [_body(key[0], of, runs, names, pictures.panels) for key, of in grouped.items()]
-    inner = join([_head(runs, names, columns), *bodies, _means(runs, names)])
+    inner = join(
+        [_head(each if len(runs) > 1 else "", names, columns), *bodies, _means(runs, names)]
+    )
     hint = text("Drag across a render: left of the line lies the photograph. ")
     notes = [part("with-script", hint, "span")] if pictures.panels else []
     notes.append(text(_notes(every, pictures)))
     note = part("note", join(notes), "p")
-    return section("Test views", join([note, part("views", inner, "table")]))
+    return section("Test views", join([note, part("clip", part("views", inner, "table"))]))
 
 
 def _by_view(runs: Sequence[RunFacts]) -> dict[tuple[str, int], dict[int, ScoredView]]:
@@ -51,8 +56,8 @@ def _by_view(runs: Sequence[RunFacts]) -> dict[tuple[str, int], dict[int, Scored
     return found
 
 
-def _head(runs: Sequence[RunFacts], names: Sequence[str], columns: Sequence[str]) -> Html:
-    titles = [("named", "View")] + [("run", "Run")] * (len(runs) > 1)
+def _head(each: str, names: Sequence[str], columns: Sequence[str]) -> Html:
+    titles = [("named", "View")] + [("run", each)] * bool(each)
     for name in names:
         title, unit, _ = score_title(name)
         titles.append(("scored", f"{title}, {unit}" if unit else title))
@@ -77,7 +82,7 @@ def _body(
         cells = []
         if line == 0:
             span = {"scope": "rowgroup", "class": "named", "rowspan": str(len(of))}
-            cells.append(tag("th", text(name), span))
+            cells.append(tag("th", path_text(name), span))
         if len(runs) > 1:
             cells.append(part("run", text(runs[index].name), "td"))
         cells += [_score(one, view.scores.get(one)) for one in names]
