@@ -10,7 +10,6 @@ import pytest
 
 from made_runs import edit_json, made_race
 from orefield.bench.race_folder import read_race, write_race_report
-from orefield.config import RunConfig, to_dict
 from orefield.errors import LONGEST, RunError
 
 

@@ -1,4 +1,4 @@
-"""A browser opens the pages: nothing overflows, nothing is fetched, the slider moves the picture."""
+"""In a browser: nothing overflows, nothing is fetched, the slider moves the picture."""
 
 import os
 from collections.abc import Iterator
@@ -104,7 +104,7 @@ def test_nothing_overflows_complains_or_is_fetched(show, name: str, size: dict, 
     assert curves.count() >= 4
     for index in range(curves.count()):
         box = curves.nth(index).bounding_box()
-        assert box["width"] > 100
+        assert box["width"] > 50  # the shorter part of a broken curve
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= size["width"]
     loaded = "[...document.images].every(i => i.complete && i.naturalWidth > 0)"
