@@ -106,7 +106,7 @@ def _costs(race: RaceFacts) -> Html:
     rows = []
     for name, row in race.summary.items():
         times = [row["seconds_to_plain"][goal] for goal in goals]
-        cells = [text(name), *(text("never") if t is None else number(t, 0) for t in times)]
+        cells = [text(name), *(text("never") if t is None else number(t, 1) for t in times)]
         cells += [_spread(row["steps"], 0), _spread(row["ms_per_step"], 1)]
         cells.append(number(100 * row["kept_share"]["mean"], 0))
         peak = row["peak_bytes"]
