@@ -19,8 +19,8 @@ class Args:
 
     An arm is a mining rule, with other settings of its own if wanted. Arms take turns in short
     slices, because a machine's speed drifts. --seconds is the training time of each arm;
-    --mining.rule is not used. Writes race.json, table.md, race.png,
-    report.html and, of the first seed, renders/.
+    --mining.rule is not used. Writes race.json, table.md, race.png, report.html and, of
+    the first seed's test views, renders/.
     """
 
     scene: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SCENE")]
@@ -96,9 +96,8 @@ def run(args: Args) -> int:
         arms += finished
         summary = summarize(arms, config.seconds)
         result = {"protocol": about, "summary": summary, "arms": arms}
-        write_json(
-            args.out / "race.json", result
-        )  # after each seed, so that a stop loses one at most
+        # After each seed, so that a stop loses one at most.
+        write_json(args.out / "race.json", result)
         tables = f"{markdown(summary, config.seconds)}\n\n{stage_table(summary)}\n"
         (args.out / "table.md").write_text(tables, encoding="utf-8")
         title = f"{scene.name}: {config.seconds:g} s of training for each arm and seed"
