@@ -100,3 +100,10 @@ def test_pictures_are_not_read_through_links(tmp_path: Path, capsys) -> None:
 def test_report_needs_a_folder(capsys) -> None:
     assert main(["report"]) == 1
     assert "report needs the folder of a run or of a race" in capsys.readouterr().err
+
+
+def test_resume_writes_the_page_anew(trained: Path) -> None:
+    assert main(["resume", str(trained), "--steps", "14"]) == 0
+    page = (trained / "report.html").read_text(encoding="utf-8")
+    assert '<data value="14">14</data>' in page
+    assert "Where samples are kept" in page  # of its first part

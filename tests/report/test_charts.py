@@ -45,7 +45,7 @@ def test_data_can_be_read_off_the_chart(points: list[tuple[float, float]]) -> No
 
 def test_shares_are_drawn_from_zero_to_a_hundred_percent() -> None:
     svg = draw_chart(Chart("t", "x", "y", [Curve("a", [(0.0, 0.0), (1.0, 1.0)])], percent=True))
-    assert lines(svg) == [[(58.0, 226.0), (448.0, 10.0)]]
+    assert lines(svg) == [[(70.0, 226.0), (448.0, 10.0)]]
     assert [value for _, value in scales(svg)[1]] == [0, 25, 50, 75, 100]
 
 

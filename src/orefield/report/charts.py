@@ -8,7 +8,7 @@ from orefield.report.axes import Axis, exact_axis, linear_axis, log_axis, tick_l
 from orefield.report.markup import EMPTY, Html, join, part, tag, text
 
 WIDTH, HEIGHT = 460, 270
-LEFT, RIGHT, TOP, BOTTOM = 58.0, 448.0, 10.0, 226.0
+LEFT, RIGHT, TOP, BOTTOM = 70.0, 448.0, 10.0, 226.0
 COLORS, DASHES = 6, 4
 """Kinds of colors and of dashes in the style sheet."""
 
@@ -102,7 +102,7 @@ def _grid(chart: Chart, across: Axis, up: Axis) -> Html:
     place = {"x": f"{(LEFT + RIGHT) / 2:g}", "y": str(HEIGHT - 6)}
     marks.append(tag("text", text(chart.x_label), {"class": "label", **place}))
     middle = (TOP + BOTTOM) / 2
-    place = {"x": "12", "y": f"{middle:g}", "transform": f"rotate(-90 12 {middle:g})"}
+    place = {"x": "10", "y": f"{middle:g}", "transform": f"rotate(-90 10 {middle:g})"}
     marks.append(tag("text", text(chart.y_label), {"class": "label", **place}))
     return part("axes", join(marks), "g")
 
