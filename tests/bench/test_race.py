@@ -128,6 +128,8 @@ def test_the_command_writes_table_plot_and_json_into_a_new_folder(
     }
     assert result["protocol"]["scene"] == tiny_folder.name
     assert (out / "race.png").stat().st_size > 1000
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert page.count("<img") == 2 * (1 + 2 * 2) + 2  # two views: a photograph, and each arm's two
     assert {file.stem for file in (out / "mining_maps").iterdir()} == {"overlay", "strip", "kept"}
     assert "| threshold |" in (out / "table.md").read_text()
 

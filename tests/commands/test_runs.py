@@ -25,6 +25,7 @@ def test_train_writes_a_whole_run_folder(whole_run: Path, tiny_folder: Path) -> 
     files = {str(file.relative_to(whole_run)) for file in whole_run.rglob("*") if file.is_file()}
     assert files == {
         *("config.json", "metrics.json", "field.safetensors", "state.safetensors"),
+        "report.html",
         *("plots/kept.png", "plots/psnr.png"),
         *("renders/contact.png", "renders/test_r_0.png", "renders/test_r_1.png"),
         *(f"mining_maps/{name}.png" for name in ("overlay", "strip", "kept")),

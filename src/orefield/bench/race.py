@@ -9,6 +9,7 @@ do not.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from orefield.config import RunConfig, changed
@@ -16,6 +17,7 @@ from orefield.errors import SceneError
 from orefield.evaluation.mining_maps import MiningMapRecorder
 from orefield.evaluation.probe import PixelProbe
 from orefield.evaluation.views import BACKGROUND, score_test_views
+from orefield.runs.evaluate import evaluate_run, file_stems
 from orefield.runs.schedule import COMPARE_AT, MAP_AT, Schedule
 from orefield.scenes.scene import Scene
 from orefield.system.memory import working_memory
@@ -80,11 +82,12 @@ class Arm:
             self.maps.record(last=self.mapping.finished)
         return point
 
-    def facts(self, scene: Scene) -> dict[str, Any]:
-        """This arm's result as plain JSON types; renders all test views."""
+    def facts(self, scene: Scene, renders: Path | None = None) -> dict[str, Any]:
+        """This arm's result as plain JSON types; renders all test views, to `renders` if given."""
         trainer = self.trainer
         steps = trainer.step - len(self.points)  # without the extra ones
-        test = score_test_views(trainer.field, trainer.sampler, scene, trainer.config)
+        parts = trainer.field, trainer.sampler, scene, trainer.config
+        test = score_test_views(*parts) if renders is None else evaluate_run(*parts, renders)
         stages = {name: 1e3 * s / steps for name, s in trainer.timer.seconds.items()}
         return {
             "arm": self.name,
@@ -93,7 +96,8 @@ class Arm:
             "seconds": trainer.seconds,
             "ms_per_step": 1e3 * trainer.seconds / steps,
             "ms_per_stage": stages,
-            "test": {"psnr": test["psnr"], "ssim": test["ssim"]},
+            "test": test,
+            "renders": None if renders is None else renders.name,
             "points": [vars(point) for point in self.points],
         }
 
@@ -106,12 +110,14 @@ def race(
     slice_seconds: float = 1.0,
     tell: Callable[[Arm, RacePoint], None] = lambda arm, point: None,
     show: Callable[[list[Arm]], None] | None = None,
+    renders: Path | None = None,
 ) -> Iterator[list[dict[str, Any]]]:
     """Race the arms for `config.seconds` each, once per seed; yields the facts of a seed's arms.
 
     An arm is a mining rule and, after a colon, other settings it changes: `hsm:optim.lr=0.01`. All
     else is the same for all arms, and those of a seed start from the same parameters. `tell` is
-    called after each evaluation, and `show` with the first seed's arms and their mining maps.
+    called after each evaluation, and `show` with the first seed's arms and their mining maps. The
+    first seed's renders are written to `renders`, in a folder for each arm.
     Raises SceneError where the scene has no test view, ConfigError for an arm not understood.
     """
     if not scene.test:
@@ -126,7 +132,10 @@ def race(
         _run(arms, config.seconds, slice_seconds, probe, tell)
         if show is not None and seed == seeds[0]:
             show(arms)
-        yield [arm.facts(scene) for arm in arms]
+        folders = [None if renders is None else renders / stem for stem in file_stems(names)]
+        if seed != seeds[0]:
+            folders = [None] * len(arms)
+        yield [arm.facts(scene, folder) for arm, folder in zip(arms, folders, strict=True)]
 
 
 def arm_config(config: RunConfig, name: str, seed: int) -> RunConfig:

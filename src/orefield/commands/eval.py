@@ -12,7 +12,7 @@ from orefield.system.console import say
 
 @dataclass(frozen=True)
 class Args:
-    """Render a run's test views again, score them, and rewrite metrics.json and renders/."""
+    """Render a run's test views again, score them, and rewrite scores, renders/ and report.html."""
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """The run's folder."""
@@ -33,6 +33,7 @@ def run(args: Args) -> int:
     from orefield.runs.evaluate import evaluate_run
     from orefield.runs.folder import load_run, lock_run, refuse_links
     from orefield.runs.reopen import reopen_scene
+    from orefield.runs.report import write_run_report
     from orefield.scenes import describe
     from orefield.system.files import read_json, write_json
     from orefield.system.threads import use_threads
@@ -52,9 +53,10 @@ def run(args: Args) -> int:
         scored = dataclasses.replace(config, device=args.device)
         facts = {"protocol": protocol(scene, scored), "training": training}
         write_json(path, {**facts, "test": test})
+        page = write_run_report(args.run)
     if test is None:
         say("the scene has no test views: nothing to evaluate")
     else:
         say(f"test: {test['psnr']:.2f} dB PSNR, {test['ssim']:.4f} SSIM")
-    say(f"see {args.run}/renders and {path}")
+    say(f"see {page}, {args.run}/renders and {path}")
     return 0

@@ -19,7 +19,8 @@ class Args:
 
     An arm is a mining rule, with other settings of its own if wanted. Arms take turns in short
     slices, because a machine's speed drifts. --seconds is the training time of each arm;
-    --mining.rule is not used. Writes race.json, table.md and race.png.
+    --mining.rule is not used. Writes race.json, table.md, race.png, report.html and, of
+    the first seed's test views, renders/.
     """
 
     scene: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SCENE")]
@@ -48,6 +49,7 @@ class Args:
 def run(args: Args) -> int:
     """Race, then write and print the result."""
     from orefield.bench.race import PROBE, arm_config, race
+    from orefield.bench.race_folder import write_race_report
     from orefield.bench.race_report import markdown, plot_race, stage_table, summarize
     from orefield.evaluation.protocol import protocol
     from orefield.evaluation.views import refuse_small_views
@@ -89,19 +91,20 @@ def run(args: Args) -> int:
         write_mining_maps(args.out / "mining_maps", maps, curves, f"{scene.name}, first seed")
 
     shown = show if args.mining_maps else None
-    for finished in race(scene, config, args.arms, seeds, args.slice_seconds, _tell, shown):
+    watched = _tell, shown, args.out / "renders"
+    for finished in race(scene, config, args.arms, seeds, args.slice_seconds, *watched):
         arms += finished
         summary = summarize(arms, config.seconds)
         result = {"protocol": about, "summary": summary, "arms": arms}
-        write_json(
-            args.out / "race.json", result
-        )  # after each seed, so that a stop loses one at most
+        # After each seed, so that a stop loses one at most.
+        write_json(args.out / "race.json", result)
         tables = f"{markdown(summary, config.seconds)}\n\n{stage_table(summary)}\n"
         (args.out / "table.md").write_text(tables, encoding="utf-8")
         title = f"{scene.name}: {config.seconds:g} s of training for each arm and seed"
         plot_race(args.out / "race.png", arms, title)
+        write_race_report(args.out)
     say(tables)
-    say(f"see {args.out}/race.png, table.md and race.json")
+    say(f"see {args.out}/report.html, and beside it race.png, table.md and race.json")
     return 0
 
 

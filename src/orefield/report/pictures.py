@@ -70,6 +70,19 @@ def comparison(
     return sheet
 
 
+def split_comparison(picture: Image.Image) -> tuple[Image.Image, Image.Image, Image.Image] | None:
+    """The inverse of `comparison`: photograph, render, error; None where the sizes do not fit."""
+    width, height = picture.width - 2 * _GAP, picture.height - _BAR
+    if width < 3 or width % 3 or height < 1:
+        return None
+    width //= 3
+    starts = [column * (width + _GAP) for column in range(3)]
+    photograph, render, error = (
+        picture.crop((x, _BAR, x + width, _BAR + height)).convert("RGB") for x in starts
+    )
+    return photograph, render, error
+
+
 def contact_sheet(pictures: list[Image.Image], columns: int = 2) -> Image.Image:
     """Pictures in rows of `columns`, in cells as large as the largest, with thin gaps."""
     assert pictures

@@ -5,6 +5,7 @@
     state.safetensors   everything exact resume needs
     metrics.json        how the training went; once evaluated, the scores
     renders/  plots/  mining_maps/    pictures
+    report.html         all of that on a page
 
 Each of the first four is written under a temporary name, brought to the disk, and moved over the
 old one, so a full disk, a killed process or a power cut leaves the last complete file. Each has one
@@ -31,8 +32,9 @@ from orefield.system.lock import LOCK_FILE, FolderLock
 from orefield.types import Field, Sampler
 
 METRICS = "metrics.json"
+REPORT = "report.html"
 _FIELD, _STATE = "field.safetensors", "state.safetensors"
-_FILES = (_STATE, _FIELD, METRICS, CONFIG)
+_FILES = (REPORT, _STATE, _FIELD, METRICS, CONFIG)
 """In the order in which they are removed: what has no config.json is nobody's run."""
 _FOLDERS = ("renders", "plots", "mining_maps")
 _COUNTS = {"rays": (1, 2**16), "samples": (64, 2**24), "step": (0, 2**40)}

@@ -38,6 +38,7 @@ from orefield.runs.folder import (
 )
 from orefield.runs.header import RunHeader, header_of, read_config, write_config
 from orefield.runs.reopen import reopen_scene, warn_of_changes
+from orefield.runs.report import write_run_report
 from orefield.runs.schedule import EVALUATE_AT, MAP_AT, Schedule
 from orefield.scenes import Scene
 from orefield.system.files import write_json
@@ -127,7 +128,8 @@ class TrainingRun:
         folder = self.folder
         with uninterrupted(), self._writing():
             save_run(folder, self.trainer, self.history.to_dict())
-            write_json(folder / METRICS, {"training": self.facts()})
+            facts = {"protocol": protocol(self.scene, self.config), "training": self.facts()}
+            write_json(folder / METRICS, facts)
         self._saved = self.trainer.step
 
     @contextmanager
@@ -150,7 +152,7 @@ class TrainingRun:
             return False
 
     def evaluate(self, progress: bool = False) -> dict[str, Any] | None:
-        """Score all test views; write metrics.json, renders/, plots/ and mining_maps/.
+        """Score all test views; write metrics.json, pictures, plots, mining maps and report.html.
 
         Returns the mean scores and each view's, or None where the scene has no test views.
         `progress` shows a bar on a terminal.
@@ -173,6 +175,7 @@ class TrainingRun:
             name = config.mining.rule
             curve = [(point.seconds, point.kept_share) for point in self.history.points]
             write_mining_maps(folder / "mining_maps", {name: self.maps}, {name: curve}, title)
+        write_run_report(folder)
         return test
 
     def facts(self) -> dict[str, Any]:

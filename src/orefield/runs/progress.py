@@ -54,7 +54,7 @@ def train_to_end(run: TrainingRun) -> int:
         say("the scene has no test views: nothing to evaluate")
     else:
         say(f"test: {test['psnr']:.2f} dB PSNR, {test['ssim']:.4f} SSIM, mean of all test views")
-    say(f"see {folder}/renders, {folder}/plots/psnr.png and {folder}/metrics.json")
+    say(f"see {folder}/report.html, and beside it renders/, plots/ and metrics.json")
     return 0
 
 
