@@ -93,7 +93,7 @@ class Arm:
             "seconds": trainer.seconds,
             "ms_per_step": 1e3 * trainer.seconds / steps,
             "ms_per_stage": stages,
-            "test": {"psnr": test["psnr"], "ssim": test["ssim"]},
+            "test": {name: mean for name, mean in test.items() if name != "views"},
             "points": [vars(point) for point in self.points],
         }
 
