@@ -24,7 +24,8 @@ def metrics(run: Path) -> dict:
 def test_train_writes_a_whole_run_folder(whole_run: Path, tiny_folder: Path) -> None:
     files = {str(file.relative_to(whole_run)) for file in whole_run.rglob("*") if file.is_file()}
     assert files == {
-        *("config.json", "metrics.json", "field.safetensors", "state.safetensors"),
+        *("config.json", "metrics.json", "metrics.jsonl"),
+        *("field.safetensors", "state.safetensors"),
         *("plots/kept.png", "plots/psnr.png"),
         *("renders/contact.png", "renders/test_r_0.png", "renders/test_r_1.png"),
         *(f"mining_maps/{name}.png" for name in ("overlay", "strip", "kept")),
@@ -150,7 +151,9 @@ def test_a_full_disk_is_one_line_and_the_run_so_far_survives(
     assert error.count("\n") == 1
     after = {file: file.read_bytes() for file in trained.iterdir() if file.is_file()}
     assert after.keys() == before.keys()
-    assert [file.name for file in before if before[file] != after[file]] == ["config.json"]
+    assert {file.name for file in before if before[file] != after[file]} == {
+        *("config.json", "metrics.jsonl")
+    }
 
 
 def test_an_old_run_is_one_line_that_says_what_reads_it(trained: Path, capsys) -> None:

@@ -84,11 +84,12 @@ def read_arrays(data: bytes, origin: str) -> dict[str, Any]:
     OrefieldError, which names `origin`, for whatever else it holds; none of it is executed then.
     """
     try:
-        return _plain(_ArrayUnpickler(io.BytesIO(data)).load(), _DEEPEST)
+        arrays: dict[str, Any] = _plain(_ArrayUnpickler(io.BytesIO(data)).load(), _DEEPEST)
     except (pickle.UnpicklingError, EOFError, LookupError, ValueError, TypeError) as error:
         raise OrefieldError(f"{origin}: not a pickle of float32 arrays: {error}") from None
     except (AttributeError, OverflowError, MemoryError) as error:
         raise OrefieldError(f"{origin}: damaged pickle: {error}") from None
+    return arrays
 
 
 class _Float32:

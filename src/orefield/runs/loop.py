@@ -87,8 +87,7 @@ class TrainingRun:
         the end, and when the caller leaves the loop early. Neither counts as training time.
         Raises RunError where another process uses the folder, or the last save fails.
         """
-        at = self.trainer.step, self.trainer.seconds
-        with self._writing(), self.lock, self.log.going_on(*at):
+        with self._writing(), self.lock, self.log.going_on(self.trainer.step, self.trainer.seconds):
             yield from self._train(stop)
 
     def _train(self, stop: Callable[[], bool]) -> Iterator[StepStats]:
@@ -195,7 +194,6 @@ class TrainingRun:
         }
 
     def _evaluate(self, probe: PixelProbe, last: bool) -> float | None:
-        """PSNR of the test pixels; None where it is left out, or not finite."""
         trainer = self.trainer
         costly = self._evaluating > _EVALUATION_SHARE * trainer.seconds
         if costly and not last and self.config.eval_every == 0:

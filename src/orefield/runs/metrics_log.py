@@ -154,7 +154,7 @@ class MetricsLog:
                 self._board.add(line)
         except OSError as error:
             self._board = None
-            self._warn(error)
+            warnings.warn(f"no more is written for TensorBoard: {error}", stacklevel=4)
 
     def _warn(self, error: OSError) -> None:
         """Once, until a line could be written again."""
