@@ -53,6 +53,32 @@ def test_eval_gives_the_same_scores_again(trained: Path) -> None:
     assert metrics(trained) == {**before, "training": None}
 
 
+def test_lpips_is_scored_and_told_where_asked_for(trained: Path, capsys) -> None:
+    before = metrics(trained)
+    assert main(["eval", str(trained), "--lpips", "vgg"]) == 0
+    test = metrics(trained)["test"]
+    assert f"SSIM, {test['lpips']:.4f} LPIPS (vgg)\n" in capsys.readouterr().out
+    assert test["lpips"] == pytest.approx(sum(view["lpips"] for view in test["views"]) / 2)
+    assert test["psnr"] == before["test"]["psnr"]
+    assert "VGG16" in metrics(trained)["protocol"]["lpips"]
+    assert main(["eval", str(trained), "--lpips", "alex"]) == 1
+    assert "expected at least 31 x 31, as LPIPS needs with alex" in capsys.readouterr().err
+    assert metrics(trained)["test"] == test
+    assert main(["eval", str(trained), "--lpips", "none"]) == 0
+    assert metrics(trained) == before
+
+
+def test_a_run_is_trained_with_lpips_and_tensorboard(
+    tiny_folder: Path, tmp_path: Path, tiny_flags, capsys
+) -> None:
+    run = tmp_path / "run"
+    flags = ["--lpips", "vgg", "--log", "tensorboard", *tiny_flags]
+    assert main(["train", str(tiny_folder), "--out", str(run), *flags]) == 0
+    assert "LPIPS (vgg), mean of all test views" in capsys.readouterr().out
+    assert metrics(run)["test"]["views"][1]["lpips"] > 0
+    assert len(list((run / "tensorboard").iterdir())) == 1
+
+
 @pytest.mark.parametrize("flags", [["--path", "test"], ["--frames", "3", "--show", "depth"]])
 def test_render_writes_frames_of_the_given_width(whole_run: Path, tmp_path: Path, flags) -> None:
     out = tmp_path / "pictures"

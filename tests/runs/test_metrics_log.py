@@ -153,12 +153,15 @@ def test_a_full_disk_is_one_warning_and_later_lines_have_what_is_missing(
         return write(file, data)
 
     monkeypatch.setattr(os, "write", half)
-    with pytest.warns(
-        UserWarning, match=r"metrics\.jsonl: not written: .*training goes on"
-    ) as all_:
+
+    def train() -> None:
+        nonlocal full
         for step in run.train():
             full = 4 <= step.step < 8
-    assert len(all_) == 1
+
+    with pytest.warns(UserWarning, match=r"metrics\.jsonl: not written: .*; training") as told:
+        train()
+    assert len(told) == 1
     found = [line["step"] for line in lines(run.folder) if "losses" in line]
     assert found == [1, 2, 3, 8, 9, 10, 11, 12]
     assert run.trainer.step == 12
