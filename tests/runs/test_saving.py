@@ -33,7 +33,9 @@ from orefield.training.trainer import Trainer, fit
 
 CALLS = ("write", "fsync", "replace", "open")
 KILLS = 25
-SAVED = ("config.json", "field.safetensors", "metrics.json", "state.safetensors")
+SAVED = (
+    *("config.json", "field.safetensors", "metrics.json", "metrics.jsonl", "state.safetensors"),
+)
 
 
 def tensors_of(run: TrainingRun) -> dict[str, torch.Tensor]:
@@ -134,7 +136,8 @@ def child(folder: Path, scene: Scene, config: RunConfig, call: str, number: int)
     return [sys.executable, "-c", CHILD, *words]
 
 
-# A save makes three writes and moves, of state, field and metrics, and syncs each file and folder.
+# A save makes three writes and moves, of state, field and metrics, and syncs each file and folder;
+# before them it writes and syncs a line of metrics.jsonl.
 AIMED = [("replace", 5), ("write", 8)]
 MORE = [(call, number) for call in ("write", "replace", "fsync") for number in range(1, 24, 4)]
 

@@ -59,7 +59,7 @@ def bench_run(scene: Scene, config: RunConfig, goals: Sequence[float]) -> Facts:
             for share in (0.25, 0.5, 1.0)
         },
         "probe": f"PSNR of up to {PROBE} fixed test pixels together; interpolated between points",
-        "test": {"psnr": test["psnr"], "ssim": test["ssim"]},
+        "test": {name: mean for name, mean in test.items() if name != "views"},
         "memory": memory,
         "points": points,
         "config": to_dict(config),

@@ -79,7 +79,7 @@ def _run(args: Args) -> dict[str, Any]:
     from orefield.scenes import describe, open_scene
 
     scene = open_scene(args.scene, args.config.scene)
-    refuse_small_views(scene, args.config.calibration.exposure)
+    refuse_small_views(scene, args.config.calibration.exposure, args.config.lpips)
     say(describe(scene))
     say(resolve_preset(args.config, scene.facts)[1])
     result = bench_run(scene, args.config, args.psnr)

@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -18,6 +18,8 @@ class Args:
     """The run's folder."""
     device: str = "auto"
     """Where to render: auto, cpu, cuda, cuda:1, mps; need not be where the run was trained."""
+    lpips: Literal["none", "alex", "vgg"] | None = None
+    """Also score LPIPS, with AlexNet or VGG16; None does what the run was trained with."""
     scene: Annotated[str, tyro.conf.arg(metavar="SCENE")] = ""
     """Where the scene lies now, if it was moved."""
     allow_outside: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -29,7 +31,7 @@ def run(args: Args) -> int:
     """Load, render, score, write."""
     from orefield.errors import RunError
     from orefield.evaluation.protocol import protocol
-    from orefield.evaluation.views import refuse_small_views
+    from orefield.evaluation.views import refuse_small_views, told
     from orefield.runs.evaluate import evaluate_run
     from orefield.runs.folder import load_run, lock_run, refuse_links
     from orefield.runs.reopen import reopen_scene
@@ -43,10 +45,11 @@ def run(args: Args) -> int:
         refuse_links(args.run)
         loaded = load_run(args.run, args.device)
         config = loaded.header.config
+        config = dataclasses.replace(config, lpips=args.lpips or config.lpips)
         use_threads(config.threads)
         training = read_json(path, RunError, strict=True).get("training") if path.exists() else None
         scene = reopen_scene(loaded.header, args.scene, args.allow_outside)
-        refuse_small_views(scene, config.calibration.exposure)
+        refuse_small_views(scene, config.calibration.exposure, config.lpips)
         say(describe(scene))
         parts = loaded.field, loaded.sampler, scene, config
         test = evaluate_run(*parts, args.run / "renders", progress=True)
@@ -57,6 +60,6 @@ def run(args: Args) -> int:
     if test is None:
         say("the scene has no test views: nothing to evaluate")
     else:
-        say(f"test: {test['psnr']:.2f} dB PSNR, {test['ssim']:.4f} SSIM")
+        say(f"test: {told(test, config.lpips)}")
     say(f"see {page}, {args.run}/renders and {path}")
     return 0

@@ -65,7 +65,7 @@ def run(args: Args) -> int:
     use_threads(config.threads)
     args.out.mkdir(parents=True, exist_ok=True)  # fail now, not at the end
     scene = open_scene(args.scene, config.scene)
-    refuse_small_views(scene, config.calibration.exposure)
+    refuse_small_views(scene, config.calibration.exposure, config.lpips)
     say(describe(scene))
     arms_of = [arm_config(config, name, config.seed) for name in args.arms]
     say(resolve_preset(config, scene.facts)[1])

@@ -38,6 +38,7 @@ def run(args: Args) -> int:
     from orefield.runs.folder import check_folder
     from orefield.runs.loop import start_run
     from orefield.runs.progress import train_to_end
+    from orefield.runs.tensorboard import check_log
     from orefield.scenes import describe, open_scene
     from orefield.system.threads import use_threads
     from orefield.training.speed import samples_of_run
@@ -48,9 +49,10 @@ def run(args: Args) -> int:
         asked = dataclasses.replace(asked, seconds=args.budget_of, steps=0)
     elif args.out is not None:
         check_folder(args.out, args.overwrite)  # before anything that takes long
+    check_log(asked)
     use_threads(asked.threads)
     scene = open_scene(args.scene, asked.scene)
-    refuse_small_views(scene, asked.calibration.exposure)
+    refuse_small_views(scene, asked.calibration.exposure, asked.lpips)
     say(describe(scene))
     say(resolve_preset(asked, scene.facts)[1])
     say("compiling kernels (slow only in the first run) ...")

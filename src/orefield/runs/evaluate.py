@@ -10,6 +10,7 @@ from rich.progress import track
 
 from orefield.config import RunConfig
 from orefield.errors import one_line
+from orefield.evaluation.lpips import make_lpips
 from orefield.evaluation.views import BACKGROUND, evaluate_views, summary
 from orefield.report.pictures import comparison, contact_sheet, save_picture
 from orefield.scenes.scene import Scene
@@ -49,7 +50,8 @@ def evaluate_run(
     stems = file_stems([view.name for view in scene.test])
     every = -(-len(scene.test) // _SHOWN)
     background, exposure = BACKGROUND[config.eval_background], config.calibration.exposure
-    views = evaluate_views(field, sampler, scene.test, background, exposure)
+    lpips = make_lpips(config.lpips)
+    views = evaluate_views(field, sampler, scene.test, background, exposure, lpips)
     console = Console(highlight=False)
     hidden = not (progress and console.is_terminal)
     bar = track(views, "evaluating", len(scene.test), console=console, disable=hidden)

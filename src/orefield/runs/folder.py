@@ -4,8 +4,10 @@
     field.safetensors   the field's parameters and the sampler's state: enough to render
     state.safetensors   everything exact resume needs
     metrics.json        how the training went; once evaluated, the scores
+    metrics.jsonl       how the training goes (see metrics_log.py)
     renders/  plots/  mining_maps/    pictures
     report.html         all of that on a page
+    tensorboard/        the numbers of metrics.jsonl, with `--log tensorboard`
 
 Each of the first four is written under a temporary name, brought to the disk, and moved over the
 old one, so a full disk, a killed process or a power cut leaves the last complete file. Each has one
@@ -24,7 +26,9 @@ import torch
 from orefield.errors import ConfigError, RunError
 from orefield.fields import make_field
 from orefield.runs.header import CONFIG, RunHeader, read_config, write_config
+from orefield.runs.metrics_log import METRICS_LOG
 from orefield.runs.state import State, flat_tensors, read_state, write_state
+from orefield.runs.tensorboard import FOLDER as TENSORBOARD
 from orefield.samplers import make_sampler
 from orefield.system.devices import resolve_device, use_device
 from orefield.system.files import remove_leftovers, sync_folder
@@ -34,9 +38,9 @@ from orefield.types import Field, Sampler
 METRICS = "metrics.json"
 REPORT = "report.html"
 _FIELD, _STATE = "field.safetensors", "state.safetensors"
-_FILES = (REPORT, _STATE, _FIELD, METRICS, CONFIG)
+_FILES = (REPORT, _STATE, _FIELD, METRICS, METRICS_LOG, CONFIG)
 """In the order in which they are removed: what has no config.json is nobody's run."""
-_FOLDERS = ("renders", "plots", "mining_maps")
+_FOLDERS = ("renders", "plots", "mining_maps", TENSORBOARD)
 _COUNTS = {"rays": (1, 2**16), "samples": (64, 2**24), "step": (0, 2**40)}
 """Ranges of a trainer's counts; buffers are as large as some of them say."""
 _DEVICES = ("cpu", "cuda", "mps")
@@ -118,7 +122,7 @@ def create_run(folder: Path, header: RunHeader, overwrite: bool = False) -> Fold
 
 
 def refuse_links(folder: Path) -> None:
-    """Raise RunError where a folder for pictures is a link, by which a run would write elsewhere.
+    """Raise RunError where a folder of a run is a link, by which a run would write elsewhere.
 
     For commands that write into a run which may come from a stranger.
     """

@@ -24,7 +24,7 @@ _LARGEST = 2**20
 """Bytes of the largest config.json that is read: one has about 5 kB."""
 _LONGEST_PATH = 4096
 _EXTENTS = tuple(2**k for k in range(8))
-_HOW = ("device", "threads", "cuda_graph", "eval_every", "save_every")
+_HOW = ("device", "threads", "cuda_graph", "eval_every", "save_every", "lpips", "log")
 """Settings of how a run is computed and watched, not of what comes out."""
 
 

@@ -37,9 +37,11 @@ from orefield.runs.folder import (
     save_run,
 )
 from orefield.runs.header import RunHeader, header_of, read_config, write_config
+from orefield.runs.metrics_log import MetricsLog
 from orefield.runs.reopen import reopen_scene, warn_of_changes
 from orefield.runs.report import write_run_report
 from orefield.runs.schedule import EVALUATE_AT, MAP_AT, Schedule
+from orefield.runs.tensorboard import check_log
 from orefield.scenes import Scene
 from orefield.system.files import write_json
 from orefield.system.interrupts import uninterrupted
@@ -71,6 +73,7 @@ class TrainingRun:
         self.lock, self.folder, self.header = lock, lock.folder, header
         self.scene, self.trainer, self.history = scene, trainer, history
         self.config = trainer.config
+        self.log = MetricsLog(lock, self.config)
         self.background = BACKGROUND[self.config.eval_background]
         self.maps = MiningMapRecorder(trainer, scene, self.background) if maps else None
         self._saved = trainer.step
@@ -85,7 +88,7 @@ class TrainingRun:
         the end, and when the caller leaves the loop early. Neither counts as training time.
         Raises RunError where another process uses the folder, or the last save fails.
         """
-        with self._writing(), self.lock:
+        with self._writing(), self.lock, self.log.going_on(self.trainer.step, self.trainer.seconds):
             yield from self._train(stop)
 
     def _train(self, stop: Callable[[], bool]) -> Iterator[StepStats]:
@@ -100,11 +103,12 @@ class TrainingRun:
             for step in fit(self.trainer):
                 share = self.trainer.progress()
                 self.history.add(step, share)
+                self.log.record(step)
                 yield step
                 if stop():
                     break
-                if evaluate.due(share, step.seconds) and probe is not None:
-                    self._evaluate(probe, evaluate.finished)
+                due = evaluate.due(share, step.seconds)
+                self.log.tick(self._evaluate(probe, evaluate.finished) if due and probe else None)
                 if mapping.due(share, step.seconds) and self.maps is not None:
                     self.maps.record(last=mapping.finished)
                 if save.due(share, perf_counter() - begun) and share < 1:
@@ -127,6 +131,7 @@ class TrainingRun:
         """
         folder = self.folder
         with uninterrupted(), self._writing():
+            self.log.save()
             save_run(folder, self.trainer, self.history.to_dict())
             facts = {"protocol": protocol(self.scene, self.config), "training": self.facts()}
             write_json(folder / METRICS, facts)
@@ -191,16 +196,18 @@ class TrainingRun:
             **self.history.to_dict(),
         }
 
-    def _evaluate(self, probe: PixelProbe, last: bool) -> None:
+    def _evaluate(self, probe: PixelProbe, last: bool) -> float | None:
         trainer = self.trainer
         costly = self._evaluating > _EVALUATION_SHARE * trainer.seconds
         if costly and not last and self.config.eval_every == 0:
-            return
+            return None
         begun = perf_counter()
         psnr = probe.psnr(trainer.field, trainer.sampler)
         self._evaluating += perf_counter() - begun
-        if isfinite(psnr):  # JSON knows nothing else
-            self.history.evaluations.append(Evaluation(trainer.step, trainer.seconds, psnr))
+        if not isfinite(psnr):  # JSON knows nothing else
+            return None
+        self.history.evaluations.append(Evaluation(trainer.step, trainer.seconds, psnr))
+        return psnr
 
     def _save_on_the_way(self) -> None:
         """Save; a full disk is a warning, not the end of the training: later there may be room."""
@@ -234,8 +241,9 @@ def start_run(
     """
     folder = Path(folder)
     check_folder(folder, overwrite)
-    refuse_small_views(scene, config is not None and config.calibration.exposure)
-    trainer = Trainer(scene, dataclasses.replace(config or RunConfig(), scene=scene.config))
+    config = dataclasses.replace(config or RunConfig(), scene=scene.config)
+    _check_scores_and_log(scene, config)
+    trainer = Trainer(scene, config)
     check_room(folder, 2 * save_bytes(trainer))  # a save is whole before the one before it goes
     header = header_of(scene, trainer.config)
     lock = create_run(folder, header, overwrite)
@@ -268,6 +276,7 @@ def resume_run(
         scene = reopen_scene(header, source, allow_outside)
     else:
         warn_of_changes(header, scene)
+    _check_scores_and_log(scene, config)
     trainer = Trainer(scene, config)
     history = history_from_dict(load_trainer(folder, trainer), str(folder / "state.safetensors"))
     if trainer.progress() >= 1:
@@ -277,6 +286,12 @@ def resume_run(
     header = dataclasses.replace(header, config=config, source=scene.source or header.source)
     write_config(folder, header)
     return TrainingRun(lock, header, scene, trainer, history)
+
+
+def _check_scores_and_log(scene: Scene, config: RunConfig) -> None:
+    """Raise now what would be raised after the training."""
+    refuse_small_views(scene, config.calibration.exposure, config.lpips)
+    check_log(config)
 
 
 def _with_budget(config: RunConfig, seconds: float, steps: int) -> RunConfig:

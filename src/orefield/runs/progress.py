@@ -17,6 +17,7 @@ from rich.text import Text
 
 from orefield.config import RunConfig
 from orefield.evaluation.metrics import mse_to_psnr
+from orefield.evaluation.views import told
 from orefield.runs.loop import TrainingRun
 from orefield.system.console import say
 from orefield.system.interrupts import interruptible
@@ -53,7 +54,7 @@ def train_to_end(run: TrainingRun) -> int:
     if test is None:
         say("the scene has no test views: nothing to evaluate")
     else:
-        say(f"test: {test['psnr']:.2f} dB PSNR, {test['ssim']:.4f} SSIM, mean of all test views")
+        say(f"test: {told(test, run.config.lpips)}, mean of all test views")
     say(f"see {folder}/report.html, and beside it renders/, plots/ and metrics.json")
     return 0
 

@@ -59,6 +59,15 @@ def _sync(file: int) -> None:
             raise
 
 
+def sync_file(path: Path) -> None:
+    """Wait until the disk has what was written to this file; OSError where that fails."""
+    file = os.open(path, os.O_RDWR)
+    try:
+        _sync(file)
+    finally:
+        os.close(file)
+
+
 def sync_folder(folder: Path) -> None:
     """Wait until the disk has the names in this folder, as far as the system can."""
     if sys.platform == "win32":
