@@ -92,7 +92,8 @@ def _train(args: Args, page: "ViewerPage | None") -> int:
         return 0
     folder = args.out or free_folder(scene.name)
     started = start_run(scene, folder, config, args.overwrite, args.mining_maps)
-    return train_to_end(started, page and page.watch(started, args.viewer_share))
+    viewer = None if page is None else page.watch(started, args.viewer_share)
+    return train_to_end(started, viewer)
 
 
 def describe_budget(config: RunConfig, samples: float) -> str:

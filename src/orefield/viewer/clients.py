@@ -41,7 +41,7 @@ class ClientPage:
             self.background = gui.add_rgb("background", (255, 255, 255))
             fov = self._clipped(math.degrees(client.camera.fov))
             self.fov = gui.add_slider(
-                "field of view", _SMALLEST_FOV, _LARGEST_FOV, 1.0, fov, hint="vertical, degrees"
+                "field of view", _SMALLEST_FOV, _LARGEST_FOV, 0.1, fov, hint="vertical, degrees"
             )
             self.longest = gui.add_slider(
                 "pixels", LEAST, LARGEST, 64, self.visitor.look.longest, hint="longer side, at rest"
@@ -127,7 +127,7 @@ class ClientPage:
 
     @staticmethod
     def _clipped(fov: float) -> float:
-        return min(max(fov, _SMALLEST_FOV), _LARGEST_FOV)
+        return min(max(round(fov, 1), _SMALLEST_FOV), _LARGEST_FOV)
 
 
 class Clients:

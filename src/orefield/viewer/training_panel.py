@@ -31,7 +31,7 @@ class TrainingPanel:
                     scales={"x": uplot.Scale(time=False)},
                     legend=uplot.Legend(show=False),
                     title=title,
-                    height=110,
+                    height=85,
                 )
                 for label, title, color in (
                     ("dB", "PSNR of training rays (dB) over seconds", "#b3541e"),
