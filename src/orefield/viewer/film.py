@@ -1,6 +1,6 @@
 """A film along a camera path, rendered a piece at a time."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -14,6 +14,7 @@ from orefield.viewer.layers import Pixels, to_pixels
 from orefield.viewer.picture import Subject
 
 
+@runtime_checkable
 class FilmOutput(Protocol):
     """Where the frames of a film go. Raises OSError or OrefieldError where that fails."""
 

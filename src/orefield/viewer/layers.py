@@ -67,7 +67,7 @@ def photograph(
 
 def side_by_side(
     left: Float[Tensor, "height width 3"], right: Float[Tensor, "height width 3"]
-) -> Pixels:
+) -> UInt8[np.ndarray, "height both 3"]:
     """Two pictures beside each other, with a gap."""
     gap = torch.full((left.shape[0], max(left.shape[1] // 64, 2), 3), _MARGIN / 255)
     return to_pixels(torch.cat([left, gap, right], 1))
@@ -95,7 +95,7 @@ def to_pixels(color: Float[Tensor, "height width 3"]) -> Pixels:
     return pixels
 
 
-def framed(picture: Pixels, aspect: float) -> Pixels:
+def framed(picture: Pixels, aspect: float) -> UInt8[np.ndarray, "window_height window_width 3"]:
     """The whole picture in the middle of a window of another shape, `aspect` = width / height."""
     height, width = picture.shape[:2]
     across, down = max(width, round(height * aspect)), max(height, round(width / aspect))

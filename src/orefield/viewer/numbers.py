@@ -1,7 +1,7 @@
 """The numbers of a training as they develop, for people."""
 
 from math import isfinite, nan
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from orefield.evaluation.metrics import mse_to_psnr
 
@@ -11,6 +11,7 @@ _POINTS = 400
 """Points of a curve at most; of more every second is dropped."""
 
 
+@runtime_checkable
 class StepNumbers(Protocol):
     """What one training step reports."""
 

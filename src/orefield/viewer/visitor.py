@@ -1,14 +1,14 @@
 """One page that is open in a browser: its camera, and which picture it gets next."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from orefield.viewer.look import MINED, Eye, Look
 from orefield.viewer.picture import Picture, Shown, Subject
 
 _COARSE = 0.04
 """Seconds of rendering for a picture while the camera moves."""
-_LEAST_PIXELS = 2_000
-_FINER = 5
+_LEAST_PIXELS = 2_000.0
+_FINER = 5.0
 """Times as many pixels in each sharper picture."""
 _AT_REST = 0.2
 """Seconds without a motion after which pictures get sharper."""
@@ -16,6 +16,7 @@ _REFRESH = 1.0
 """Seconds after which a camera at rest sees what has been learned since."""
 
 
+@runtime_checkable
 class Canvas(Protocol):
     """Where a visitor sees pictures."""
 
