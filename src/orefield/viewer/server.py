@@ -29,11 +29,11 @@ def open_server(host: str, port: int) -> Iterator[viser.ViserServer]:
             if server.get_port() != port:
                 raise OrefieldError(f"port {port} on {host} is in use; choose another")
             server.gui.configure_theme(
-                control_layout="collapsible",
                 show_logo=False,
                 show_share_button=False,
                 brand_color=(179, 84, 30),
             )
+            server.gui.main_panel.dock_right()
             server.gui.set_panel_label("Orefield")
             yield server
         finally:
