@@ -102,6 +102,7 @@ class ClientPage:
         if same and last is not None and torch.equal(last.pose, eye.pose):
             return
         self.visitor.move(eye, self.loop.clock())
+        self.fov.value = self._clipped(eye.fov)  # type: ignore[misc]
 
     def _wish(self) -> None:
         red, green, blue = (channel / 255 for channel in self.background.value)
@@ -118,8 +119,10 @@ class ClientPage:
         )
 
     def _zoom(self) -> None:
-        self.client.camera.fov = math.radians(self.fov.value)
-        self._moved()
+        eye = self.visitor.eye
+        if eye is None or self.fov.value != self._clipped(eye.fov):  # else it only tells
+            self.client.camera.fov = math.radians(self.fov.value)
+            self._moved()
 
     def _go_to_nearest(self) -> None:
         if self.visitor.eye is not None:

@@ -47,10 +47,10 @@ class LiveNumbers:
     def __init__(self) -> None:
         self.step, self.seconds, self.progress = 0, 0.0, 0.0
         self.curve: list[tuple[float, float, float]] = []
-        """Training seconds, PSNR of the training rays in dB, percent of the samples kept."""
+        """Percent of the budget used, PSNR of the training rays in dB, percent of samples kept."""
         self._mean: dict[str, float] = {}
         self._every = 0.0
-        """Seconds between two points of the curve."""
+        """Percent of the budget between two points of the curve."""
 
     def add(self, step: StepNumbers, progress: float) -> None:
         """Take in one step; `progress` in [0, 1] is the share of the budget used."""
@@ -59,8 +59,8 @@ class LiveNumbers:
             self._average(name, float(getattr(step, name)))
         if isfinite(step.loss):
             self._average("loss", step.loss)
-        if not self.curve or step.seconds - self.curve[-1][0] >= self._every:
-            self.curve.append((step.seconds, self.psnr, self.kept))
+        if not self.curve or 100 * progress - self.curve[-1][0] >= self._every:
+            self.curve.append((100 * progress, self.psnr, self.kept))
         if len(self.curve) > _POINTS:
             del self.curve[1::2]
             self._every = (self.curve[-1][0] - self.curve[0][0]) / len(self.curve)

@@ -28,14 +28,15 @@ class TrainingPanel:
                 gui.add_uplot(
                     nothing,
                     (uplot.Series(), uplot.Series(label=label, stroke=color, width=2)),
-                    scales={"x": uplot.Scale(time=False)},
+                    # Fixed: viser's own fit to growing data loses its hold now and then.
+                    scales={"x": uplot.Scale(time=False, range=(0.0, 100.0))},
                     legend=uplot.Legend(show=False),
                     title=title,
                     height=85,
                 )
                 for label, title, color in (
-                    ("dB", "PSNR of training rays (dB) over seconds", "#b3541e"),
-                    ("%", "samples kept (%) over seconds", "#2f6f8f"),
+                    ("dB", "PSNR of training rays (dB) over % of the budget", "#b3541e"),
+                    ("%", "samples kept (%) over % of the budget", "#2f6f8f"),
                 )
             )
         self.button.on_click(lambda _: post(self._toggle))
