@@ -1,6 +1,7 @@
 """Laws of rendering for pages: in turn, coarse first, and without a trace in the training."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -196,6 +197,20 @@ def test_a_crop_box_turned_inside_out_is_the_same_box(
     loop.crop(None)
     finish(loop, clock)
     assert 0 < cropped.sum() < screen.shown[-1].picture.sum()
+
+
+def test_a_photographs_own_camera_does_not_hide_the_picture(
+    tiny_scene: Scene, tiny_config: RunConfig
+) -> None:
+    """The page draws photographs just before their cameras."""
+    clock = Clock()
+    loop = loop_of(Trainer(tiny_scene, tiny_config), tiny_scene, clock)
+    eye = eye_of(tiny_scene)
+    inside = visit(loop, 0, eye)
+    away = visit(loop, 1, replace(eye, pose=eye.pose + torch.tensor([0.0, 0.0, 0.0, 0.3]).double()))
+    finish(loop, clock)
+    assert inside.shown[-1].depth.max() < 0.05
+    assert away.shown[-1].depth.min() > 0.05
 
 
 def test_a_flat_crop_box_is_empty(tiny_scene: Scene, tiny_config: RunConfig) -> None:

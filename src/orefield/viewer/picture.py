@@ -26,6 +26,9 @@ from orefield.viewer.layers import (
 )
 from orefield.viewer.look import MINED, PHOTOGRAPHED, Eye, Look, nearest_view
 
+_INSIDE = 0.1
+"""Nearer than this, in scene units, to a photograph's camera, as the page draws it, that would hide
+the picture."""
 _NEAR = 0.02
 """Depth, in scene units, of a picture that hides all else."""
 
@@ -115,10 +118,19 @@ class Picture:
             assert self.job is not None
             view, camera = self.job.view(self.background), self.camera
             pixels = layer_pixels(self.look.show, view, camera, self.eye.pose)
-            return Shown(pixels, axial_depth(view, camera), "")
+            depth = self._hiding() if self._is_inside() else axial_depth(view, camera)
+            return Shown(pixels, depth, "")
         pixels = framed(self._through_photograph(self.view), self.eye.width / self.eye.height)
-        hiding = np.full((2, 2), _NEAR, np.float32)
-        return Shown(pixels, hiding, self._caption(self.view))
+        return Shown(pixels, self._hiding(), self._caption(self.view))
+
+    def _is_inside(self) -> bool:
+        place = self.eye.pose[:, 3]
+        view = nearest_view(self.eye, self.subject.views)
+        return float((view.pose[:, 3].double() - place).norm()) < _INSIDE
+
+    @staticmethod
+    def _hiding() -> Float[np.ndarray, "2 2"]:
+        return np.full((2, 2), _NEAR, np.float32)
 
     def _through_photograph(self, view: View) -> Pixels:
         photo = photograph(view, self.background, self.longest)

@@ -17,7 +17,7 @@ from orefield.viewer.render_loop import Corner, RenderLoop
 _THUMBNAIL = 96
 """Pixels on the longer side of a photograph in the scene."""
 _MOST_CAMERAS = 150
-_SIZE = 0.04
+_SIZE = 0.05
 """Of a camera, in scene units."""
 _TRAIN, _TEST = (179, 84, 30), (47, 111, 143)
 _BOX, _CROP = (130, 130, 130), (230, 160, 20)
