@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from orefield.cameras.path_file import CameraPath, PathPose
-from orefield.config import RunConfig
+from orefield.config import RunConfig, changed
 from orefield.errors import RunError
 from orefield.evaluation.mining_maps import mining_map
 from orefield.rendering.render import render_view
@@ -84,9 +84,11 @@ def finish(loop: RenderLoop, clock: Clock) -> None:
         pass
 
 
+@pytest.mark.parametrize("kind", ["occupancy", "proposal"])
 def test_pages_and_films_change_nothing_of_the_training(
-    tiny_scene: Scene, tiny_config: RunConfig
+    kind: str, tiny_scene: Scene, tiny_config: RunConfig
 ) -> None:
+    tiny_config = changed(tiny_config, f"sampler.kind={kind},steps=4")
     watched, alone = Trainer(tiny_scene, tiny_config), Trainer(tiny_scene, tiny_config)
     clock = Clock()
     loop = loop_of(watched, tiny_scene, clock)

@@ -60,7 +60,7 @@ class ScenePanel:
         self.handles = [
             server.scene.add_transform_controls(
                 f"/crop_corner_{i}",
-                scale=0.15,
+                scale=0.25,
                 disable_rotations=True,
                 depth_test=False,
                 position=corner,
