@@ -119,7 +119,7 @@ def test_pictures_get_sharper_at_rest_and_coarse_when_the_camera_moves(
     clock = Clock()
     loop = loop_of(Trainer(tiny_scene, tiny_config), tiny_scene, clock)
     loop.subject.speed.rays = 1.0  # so slow that coarse is as coarse as can be
-    eye = eye_of(tiny_scene, 300, 200)
+    eye = eye_of(tiny_scene, 150, 100)
     screen = visit(loop, 0, eye)
     while loop.work():
         loop.subject.speed.rays = 1.0
@@ -129,9 +129,9 @@ def test_pictures_get_sharper_at_rest_and_coarse_when_the_camera_moves(
         loop.subject.speed.rays = 1.0
     heights = [len(s.picture) for s in screen.shown]
     assert heights == sorted(heights)
-    assert heights[-1] == 200
+    assert heights[-1] == 100
     assert not loop.work()  # nothing is learned, nothing is new
-    loop.visitors[0].move(eye_of(tiny_scene, 300, 200), clock.now)
+    loop.visitors[0].move(eye_of(tiny_scene, 150, 100), clock.now)
     while loop.work():
         loop.subject.speed.rays = 1.0
     assert len(screen.shown[-1].picture) == 37
