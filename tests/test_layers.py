@@ -21,7 +21,7 @@ RANKS = (
     ("rendering",),
     ("training",),
     ("evaluation",),
-    ("report",),
+    ("export", "report", "viewer"),
     ("runs",),
     ("sfm", "bench"),
     ("commands",),
@@ -37,6 +37,8 @@ FORBIDDEN = {
     ("samplers", "fields"),
     ("samplers", "scenes"),
     ("report", "training"),
+    ("viewer", "training"),
+    ("viewer", "runs"),
     ("scenes", "torch.nn"),
 }
 

@@ -115,6 +115,26 @@ Evaluated without a graph."""
 
 
 @runtime_checkable
+class RadianceField(Protocol):
+    """What rendering asks of a field: `Field` has more, a cropped field has no more than this."""
+
+    def encode_directions(
+        self, directions: Float[Tensor, "rays 3"]
+    ) -> Float[Tensor, "rays encoded"]:
+        """As `Field.encode_directions`."""
+        ...
+
+    def __call__(
+        self,
+        positions: Float[Tensor, "3 samples"],
+        encoded_directions: Float[Tensor, "rays encoded"],
+        ray: Int[Tensor, " samples"],
+    ) -> Float[Tensor, "samples 4"]:
+        """As `Field.__call__`."""
+        ...
+
+
+@runtime_checkable
 class Field(Protocol):
     """Raw color and density at positions, seen along directions: a `torch.nn.Module`."""
 

@@ -114,12 +114,12 @@ def read_path(file: Path) -> CameraPath:
     keyframes = tuple(
         _pose(row, "matrix", f"{file}: keyframes[{i}]") for i, row in enumerate(marks)
     )
-    sizes = [
-        int(_number(facts, name, f"{file}", 1, _LARGEST))
+    width, height = (
+        int(_number(facts, name, f"{file}", 1.0, float(_LARGEST)))
         for name in ("render_width", "render_height")
-    ]
-    fps = _number(facts, "fps", f"{file}", 0.1, 1000) if "fps" in facts else 30.0
-    return CameraPath(frames, *sizes, fps, bool(facts.get("is_cycle", False)), keyframes)
+    )
+    fps = _number(facts, "fps", f"{file}", 0.1, 1000.0) if "fps" in facts else 30.0
+    return CameraPath(frames, width, height, fps, bool(facts.get("is_cycle", False)), keyframes)
 
 
 def _numbers(pose: Float[Tensor, "3 4"]) -> list[float]:
@@ -139,12 +139,12 @@ def _pose(row: Any, name: str, where: str) -> PathPose:
     upright = torch.allclose(axes.T @ axes, torch.eye(3, dtype=axes.dtype), atol=1e-2)
     if not upright or float(torch.linalg.det(axes)) < 0:
         raise CameraPathError(f"{where}: '{name}' must hold a rotation in its first three columns")
-    return PathPose(torch.cat([axes, matrix[:3, 3:]], 1), _number(row, "fov", where, 1, 179))
+    return PathPose(torch.cat([axes, matrix[:3, 3:]], 1), _number(row, "fov", where, 1.0, 179.0))
 
 
 def _number(facts: dict[str, Any], name: str, where: str, least: float, most: float) -> float:
     value = facts.get(name)
-    if not _is_finite(value) or not least <= value <= most:
+    if not _is_finite(value) or value is None or not least <= value <= most:
         raise CameraPathError(
             f"{where}: '{name}' must be a number from {least} to {most}, got {value!r}"
         )

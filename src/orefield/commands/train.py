@@ -3,12 +3,16 @@
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from orefield.config import FieldConfig, OptimConfig, RunConfig, SamplerConfig, chosen
+from orefield.errors import ConfigError
 from orefield.system.console import say
+
+if TYPE_CHECKING:
+    from orefield.runs.watching import ViewerPage
 
 
 @dataclass(frozen=True)
@@ -28,14 +32,40 @@ class Args:
     """Do not train: show the settings that would be chosen for so many seconds on this machine."""
     mining_maps: tyro.conf.FlagCreatePairsOff[bool] = False
     """Draw mining maps: where samples are kept, over a view and over time, in RUN/mining_maps."""
+    viewer: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Serve a page on which the training can be watched; needs `pip install 'orefield[viewer]'`."""
+    viewer_host: str = "127.0.0.1"
+    """Address of the page: this machine alone, unless another is given."""
+    viewer_port: int = 0
+    """Port of the page; 0 takes the first free one from 7007 on."""
+    viewer_share: float = 0.25
+    """Share of the time, in (0, 1], that rendering for the page may take from the training."""
     config: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.viewer_share <= 1:
+            raise ConfigError(f"viewer_share must be in (0, 1], got {self.viewer_share}")
 
 
 def run(args: Args) -> int:
     """Read the scene, train, evaluate, and say what was written."""
+    from contextlib import ExitStack
+
+    from orefield.runs.folder import check_folder
+    from orefield.runs.watching import open_page
+
+    if args.budget_of is None and args.out is not None:
+        check_folder(args.out, args.overwrite)  # before anything that takes long
+    with ExitStack() as served:
+        page = None
+        if args.viewer and args.budget_of is None:
+            page = served.enter_context(open_page(args.viewer_host, args.viewer_port))
+        return _train(args, page)
+
+
+def _train(args: Args, page: "ViewerPage | None") -> int:
     from orefield.config import fit_to_budget, resolve_preset
     from orefield.evaluation.views import refuse_small_views
-    from orefield.runs.folder import check_folder
     from orefield.runs.loop import start_run
     from orefield.runs.progress import train_to_end
     from orefield.runs.tensorboard import check_log
@@ -47,8 +77,6 @@ def run(args: Args) -> int:
     asked = args.config
     if args.budget_of is not None:
         asked = dataclasses.replace(asked, seconds=args.budget_of, steps=0)
-    elif args.out is not None:
-        check_folder(args.out, args.overwrite)  # before anything that takes long
     check_log(asked)
     use_threads(asked.threads)
     scene = open_scene(args.scene, asked.scene)
@@ -65,7 +93,9 @@ def run(args: Args) -> int:
         say(" ".join(chosen_options(config)))
         return 0
     folder = args.out or free_folder(scene.name)
-    return train_to_end(start_run(scene, folder, config, args.overwrite, args.mining_maps))
+    started = start_run(scene, folder, config, args.overwrite, args.mining_maps)
+    viewer = None if page is None else page.watch(started, args.viewer_share)
+    return train_to_end(started, viewer)
 
 
 def describe_budget(config: RunConfig, samples: float) -> str:

@@ -15,7 +15,7 @@ from orefield.ops.transmittance import MIN_TRANSMITTANCE
 from orefield.ops.volume_rendering import over_background as over_background
 from orefield.ops.volume_rendering import volume_rendering_forward
 from orefield.system.devices import device_of
-from orefield.types import Field, Rays, Sampler
+from orefield.types import RadianceField, Rays, Sampler
 
 _RAYS = 16_384
 """Rays rendered at once."""
@@ -51,7 +51,7 @@ class RenderedRays(NamedTuple):
 
 
 @torch.no_grad()
-def render_rays(field: Field, sampler: Sampler, rays: Rays) -> RenderedRays:
+def render_rays(field: RadianceField, sampler: Sampler, rays: Rays) -> RenderedRays:
     """Render rays, each until its transmittance is below MIN_TRANSMITTANCE; few or many.
 
     Raises OrefieldError for rays that are not finite.
@@ -71,7 +71,7 @@ def _first_bad(values: Float[Tensor, "rays 3"]) -> str:
     return f"{values[row].tolist()} for ray {row}"
 
 
-def _render_some(field: Field, sampler: Sampler, rays: Rays) -> RenderedRays:
+def _render_some(field: RadianceField, sampler: Sampler, rays: Rays) -> RenderedRays:
     color = torch.zeros_like(rays.origins)
     opacity, depth, median = torch.zeros(3, len(rays), device=color.device)
     active = torch.arange(len(rays), device=color.device)
@@ -97,7 +97,7 @@ def _render_some(field: Field, sampler: Sampler, rays: Rays) -> RenderedRays:
 
 @torch.no_grad()
 def render_view(
-    field: Field,
+    field: RadianceField,
     sampler: Sampler,
     camera: Camera,
     pose: Float[Tensor, "3 4"],

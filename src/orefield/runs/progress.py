@@ -4,12 +4,14 @@ import errno
 import os
 import shlex
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from math import isfinite, nan
 from time import monotonic
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.live import Live
@@ -20,17 +22,22 @@ from orefield.evaluation.metrics import mse_to_psnr
 from orefield.evaluation.views import told
 from orefield.runs.loop import TrainingRun
 from orefield.system.console import say
-from orefield.system.interrupts import interruptible
+from orefield.system.interrupts import StopRequest, interruptible
 from orefield.system.memory import resident_bytes
 from orefield.training.trainer import StepStats
+
+if TYPE_CHECKING:
+    from orefield.viewer.viewer import Viewer
 
 _REDRAW, _PRINT = 0.25, 5.0
 _MEMORY = 0.95
 """Decay of the moving averages: about the last 20 steps count."""
 
 
-def train_to_end(run: TrainingRun) -> int:
+def train_to_end(run: TrainingRun, viewer: "Viewer | None" = None) -> int:
     """Train with a line of progress, evaluate, and say what was written; the exit code.
+
+    `viewer` is served between the steps; a film that it has begun is finished first.
 
     The first Ctrl-C, SIGTERM, SIGHUP or line that nobody reads any more finishes the step, saves
     and says how to go on; the code is 130, 143, 129 or 1 then.
@@ -39,6 +46,10 @@ def train_to_end(run: TrainingRun) -> int:
         for step in run.train(stop.is_set):
             line.show(step)
             stop.output_lost = line.lost
+            if viewer is not None:
+                viewer = _serve(viewer, step, run, stop)
+        if viewer is not None:
+            viewer.finish(stop.is_set)
     trainer, folder = run.trainer, run.folder
     if stop.is_set():
         command = "resume" if trainer.progress() < 1 else "eval"
@@ -57,6 +68,18 @@ def train_to_end(run: TrainingRun) -> int:
         say(f"test: {told(test, run.config.lpips)}, mean of all test views")
     say(f"see {folder}/report.html, and beside it renders/, plots/ and metrics.json")
     return 0
+
+
+def _serve(
+    viewer: "Viewer", step: StepStats, run: TrainingRun, stop: StopRequest
+) -> "Viewer | None":
+    """Serve the pages after a step; None, with a warning, where the viewer has failed."""
+    try:
+        viewer.after_step(step, run.trainer.progress(), stop.is_set)
+    except Exception as error:  # whatever it is, the training is worth more
+        warnings.warn(f"the viewer has stopped: {error!r}; training goes on", stacklevel=2)
+        return None
+    return viewer
 
 
 def _say_somewhere(text: str) -> None:
