@@ -71,3 +71,11 @@ class RunConfig:
         _require(0 <= self.threads <= 2**16, "threads", "in 0..65536", self.threads)
         known = self.device in ("auto", "cpu", "cuda", "mps") or self.device[:5] == "cuda:"
         _require(known, "device", "auto, cpu, cuda, cuda:1 or mps", self.device)
+
+    def with_budget(self, seconds: float, steps: int) -> "RunConfig":
+        """These settings with a new total budget, where one is given; seconds replace steps."""
+        if steps:
+            return dataclasses.replace(self, steps=steps)
+        if seconds:
+            return dataclasses.replace(self, seconds=seconds, steps=0)
+        return self

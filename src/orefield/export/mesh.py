@@ -138,7 +138,8 @@ def _large_parts(
     linked = coo_matrix((np.ones(len(edges), np.int8), edges.T), (vertices, vertices))
     part = connected_components(linked, directed=False)[1][triangles[:, 0]]
     sizes = np.bincount(part)
-    return triangles[sizes[part] >= smallest * sizes.max()]
+    kept: Int[np.ndarray, "kept 3"] = triangles[sizes[part] >= smallest * sizes.max()]
+    return kept
 
 
 def _used(

@@ -13,7 +13,6 @@ from torch import Tensor
 from orefield.cameras import Camera, project
 from orefield.export.space import FieldInSpace
 from orefield.rendering.render import render_view
-from orefield.scenes.dataparsers.parsed_scene import evenly
 from orefield.scenes.scene import View
 
 _WIDTH = 256
@@ -35,7 +34,7 @@ def seen(
     `report` is told the share that is done.
     """
     found = torch.zeros(points.shape[1], dtype=torch.bool)
-    chosen = evenly(views, _VIEWS)
+    chosen = views if len(views) <= _VIEWS else views[:: -(-len(views) // _VIEWS)]
     for index, view in enumerate(chosen):
         camera = view.camera
         camera = camera.rescaled(min(_WIDTH / max(camera.width, camera.height), 1.0))

@@ -269,7 +269,7 @@ def resume_run(
     """
     folder = Path(folder)
     lock, header = lock_run(folder)
-    config = _with_budget(header.config, seconds, steps)
+    config = header.config.with_budget(seconds, steps)
     config = dataclasses.replace(config, device=device or config.device)
     check_sizes(folder, header)
     if scene is None:
@@ -292,12 +292,3 @@ def _check_scores_and_log(scene: Scene, config: RunConfig) -> None:
     """Raise now what would be raised after the training."""
     refuse_small_views(scene, config.calibration.exposure, config.lpips)
     check_log(config)
-
-
-def _with_budget(config: RunConfig, seconds: float, steps: int) -> RunConfig:
-    """The settings with a new total budget; one in seconds replaces one in steps."""
-    if steps:
-        return dataclasses.replace(config, steps=steps)
-    if seconds:
-        return dataclasses.replace(config, seconds=seconds, steps=0)
-    return config
