@@ -24,6 +24,7 @@ COMMANDS = {
     "eval": "render a run's test views again and score them",
     "render": "pictures and a video of a run: its test views or an orbit",
     "report": "a page of a run or a race, or a comparison of several runs",
+    "export": "a run's surface as a mesh, as points, or to start Gaussian splatting from",
     "view": "look at a run in the browser, along with camera paths and films",
     "race": "train several rules side by side on equal terms and compare",
     "bench": "measure the kernels one by one, or one training run",

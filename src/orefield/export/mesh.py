@@ -6,8 +6,9 @@ where density rises and not where it is largest.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from torch import Tensor
 
 from orefield.errors import ExportError
 from orefield.export.space import FieldInSpace
+from orefield.export.visible import seen
+from orefield.scenes.scene import View
 
 SURFACE_DENSITY = 50.0
 """Density of the surface, per side of the scene's box: half of the light is gone after 1/72."""
@@ -46,42 +49,59 @@ def lattice_bytes(resolution: int) -> int:
 
 def extract_mesh(
     space: FieldInSpace,
+    views: Sequence[View],
     resolution: int = 256,
     surface_density: float = SURFACE_DENSITY,
     crop: Region | None = None,
     smallest_part: float = 0.01,
     faces: int = 0,
-    report: Callable[[float], None] = lambda share: None,
+    report: Callable[[str, float], None] = lambda stage, share: None,
 ) -> Mesh:
     """The surface inside the scene's box, of a forward-facing scene inside its frustum.
 
-    `resolution`: cells along the longest side. `crop`: two opposite corners, in the coordinates of
-    the files, of what is meshed in place of the box. Parts with less than `smallest_part` of the
-    largest part's faces are left out. `faces`: at most about so many; 0 keeps all. `report` is told
-    the share that is done. Raises ExportError for a crop outside of what was trained, and where
-    there is no surface.
+    `views`: faces that none of them sees are left out; without a view all are kept. `resolution`:
+    cells along the longest side. `crop`: two opposite corners, in the coordinates of the files, of
+    what is meshed in place of the box. Parts with less than `smallest_part` of the largest part's
+    faces are left out. `faces`: at most about so many; 0 keeps all. `report` is told the stage and
+    the share of it that is done. Raises ExportError for a crop outside of what was trained, and
+    where there is no surface.
     """
-    from skimage.measure import marching_cubes
-
     low, high = _region(space, crop)
     cell = float((high - low).max()) / resolution
     shape = [max(round(float(side) / cell), 1) + 1 for side in high - low]
-    opacity = _opacity(space, low, cell, shape, surface_density, report)
-    if not float(opacity.min()) < 0.5 < float(opacity.max()):
-        raise ExportError(
-            f"no surface of density {surface_density:g} in the region; opacity there is from "
-            f"{opacity.min():.3g} to {opacity.max():.3g}, and 0.5 is the surface"
-        )
-    corners, triangles, _, _ = marching_cubes(opacity, 0.5, gradient_direction="ascent")
+    opacity = _opacity(space, low, cell, shape, surface_density, partial(report, "densities"))
+    points, triangles = _surface(space, opacity, low, cell)
     del opacity
-    triangles = _large_parts(triangles, len(corners), smallest_part)
-    corners, triangles = _used(corners, triangles)
+    if points is None:
+        raise ExportError(
+            f"no surface of density {surface_density:g} in the region: nothing there is as dense, "
+            "or everything; --surface-density, --crop, or longer training may help"
+        )
+    if space.frustum is not None and crop is not None:
+        triangles = triangles[within(space, points, crop).numpy()[triangles].all(1)]
+    if views:
+        shown = seen(space, views, points, cell, partial(report, "what photographs show"))
+        triangles = triangles[shown.numpy()[triangles].all(1)]
+    if not len(triangles):
+        raise ExportError("no surface in the region that any photograph shows")
+    triangles = _large_parts(triangles, points.shape[1], smallest_part)
+    corners, triangles = _used(points.T.numpy(), triangles)
     if faces and len(triangles) > faces:
         corners, triangles = _simplified(corners, triangles, faces)
+    return _painted(space, torch.from_numpy(np.ascontiguousarray(corners.T)), triangles)
+
+
+def _surface(
+    space: FieldInSpace, opacity: Float[np.ndarray, "x y z"], low: Tensor, cell: float
+) -> tuple[Float[Tensor, "3 vertices"] | None, Int[np.ndarray, "faces 3"]]:
+    """Where opacity is one half, in scene units; None where it nowhere is."""
+    from skimage.measure import marching_cubes
+
+    if not float(opacity.min()) < 0.5 < float(opacity.max()):
+        return None, np.zeros((0, 3), np.int64)
+    corners, triangles, _, _ = marching_cubes(opacity, 0.5, gradient_direction="ascent")
     points = low[:, None] + cell * torch.from_numpy(np.ascontiguousarray(corners.T)).float()
-    if space.frustum is not None:
-        points = space.frustum.to_scene(points)
-    return _painted(space, points, triangles, cell, crop)
+    return points if space.frustum is None else space.frustum.to_scene(points), triangles
 
 
 def _region(space: FieldInSpace, crop: Region | None) -> tuple[Tensor, Tensor]:
@@ -162,20 +182,6 @@ def _simplified(
     return _used(left, faces)
 
 
-def _cropped(
-    space: FieldInSpace,
-    points: Float[Tensor, "3 vertices"],
-    triangles: Int[np.ndarray, "faces 3"],
-    crop: Region,
-) -> tuple[Float[Tensor, "3 left"], Int[np.ndarray, "kept 3"]]:
-    """Without the faces that have a corner outside."""
-    inside = within(space, points, crop).numpy()
-    kept, faces = _used(points.T.numpy(), triangles[inside[triangles].all(1)])
-    if not len(faces):
-        raise ExportError(f"no surface inside the crop {crop}")
-    return torch.from_numpy(np.ascontiguousarray(kept.T)), faces
-
-
 def within(
     space: FieldInSpace, points: Float[Tensor, "3 points"], crop: Region
 ) -> Bool[Tensor, " points"]:
@@ -188,20 +194,14 @@ def within(
 
 
 def _painted(
-    space: FieldInSpace,
-    points: Float[Tensor, "3 vertices"],
-    triangles: Int[np.ndarray, "faces 3"],
-    step: float,
-    crop: Region | None,
+    space: FieldInSpace, points: Float[Tensor, "3 vertices"], triangles: Int[np.ndarray, "faces 3"]
 ) -> Mesh:
     """With normals, and with the colors that are seen from straight before the surface."""
-    if space.frustum is not None and crop is not None:
-        points, triangles = _cropped(space, points, triangles, crop)
-    normals = space.normals(points, step)
-    colors = (255 * space.color(points, -normals)).round().to(torch.uint8)
-    return Mesh(
-        space.to_files(points).T.contiguous().numpy(),
-        triangles,
-        normals.T.contiguous().numpy(),
-        colors.numpy(),
-    )
+    import trimesh
+
+    vertices = space.to_files(points).T.contiguous().numpy()
+    made = trimesh.Trimesh(vertices - vertices.mean(0), triangles, process=False)
+    normals = np.array(made.vertex_normals)
+    towards = -torch.from_numpy(normals.T.copy()).float()
+    colors = (255 * space.color(points, towards)).round().to(torch.uint8)
+    return Mesh(vertices, triangles, normals, colors.numpy())

@@ -1,4 +1,4 @@
-"""Points on the surfaces that photographs show: the median depth along random pixels' rays."""
+"""Points on the surfaces that photographs show: the median depth along pixels' rays."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,16 +7,16 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from orefield.cameras import pixel_directions
+from orefield.cameras import view_rays
 from orefield.errors import ExportError
 from orefield.export.mesh import Region, within
 from orefield.export.space import FieldInSpace
-from orefield.rendering.render import render_rays
+from orefield.rendering.normals import view_normals
+from orefield.rendering.render import render_view
 from orefield.scenes.scene import View
-from orefield.types import Rays
 
-_STEP = 1 / 256
-"""Scene units between the densities that a normal is made from."""
+_SPARE = 8
+"""Pixels rendered for each point that is wanted of a view, because many see nothing."""
 _SOLID = 0.9
 """Opacity of rays that count."""
 
@@ -27,7 +27,7 @@ class Points:
 
     positions: Float[np.ndarray, "points 3"]
     normals: Float[np.ndarray, "points 3"]
-    """Unit vectors towards the camera's side; zero where density does not change."""
+    """Unit vectors towards the side of the camera that sees the point."""
     colors: UInt8[np.ndarray, "points 3"]
 
 
@@ -62,24 +62,18 @@ def extract_points(
 def _points_of(
     space: FieldInSpace, view: View, number: int, crop: Region | None, generator: torch.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    size = torch.tensor([view.camera.width, view.camera.height])
-    pixels = torch.rand((number, 2), generator=generator) * size
-    directions = pixel_directions(view.camera, pixels).to(view.pose) @ view.pose[:, :3].T
-    rays = Rays(view.pose[:, 3].expand(number, 3), directions)
-    device = next(iter(space.field.parameters())).device
-    seen = render_rays(space.field, space.sampler, rays.to(device))
-    solid = ((seen.opacity > _SOLID) & (seen.median > 0)).cpu()
-    depth, color = (
-        seen.median.cpu()[solid],
-        seen.color.cpu()[solid] / seen.opacity.cpu()[solid, None],
-    )
-    points = (rays.origins[solid] + depth[:, None] * directions[solid]).T
+    camera = view.camera
+    whole = camera.width * camera.height
+    camera = camera.rescaled(min((_SPARE * number / whole) ** 0.5, 1.0))
+    picture = render_view(space.field, space.sampler, camera, view.pose, 0.0)
+    solid = (picture.opacity > _SOLID) & (picture.median > 0)
+    rays = view_rays(camera, view.pose)
+    places = (rays.origins + picture.median.view(-1, 1) * rays.directions).T
     if crop is not None:
-        inside = within(space, points, crop)
-        points, color, directions = points[:, inside], color[inside], directions[solid][inside]
-    else:
-        directions = directions[solid]
-    normals = space.normals(points.contiguous(), _STEP).T
-    facing = torch.where((normals * directions).sum(1, keepdim=True) > 0, -normals, normals)
+        solid &= within(space, places, crop).view_as(solid)
+    index = solid.view(-1).nonzero()[:, 0]
+    index = index[torch.randperm(len(index), generator=generator)[:number]]
+    normals = view_normals(camera, view.pose, picture.median).view(-1, 3)[index]
+    color = picture.color.view(-1, 3)[index] / picture.opacity.view(-1, 1)[index]
     colors = (color.clamp(0, 1) * 255).round().to(torch.uint8)
-    return space.to_files(points).T.numpy(), facing.numpy(), colors.numpy()
+    return space.to_files(places[:, index]).T.contiguous().numpy(), normals.numpy(), colors.numpy()

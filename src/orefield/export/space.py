@@ -5,6 +5,7 @@ frustum (`Frustum`); here points are given in scene units, whose box is the unit
 """
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -14,17 +15,26 @@ from orefield.ops.contraction import contract
 from orefield.ops.frustum import Frustum
 from orefield.samplers import OccupancySampler
 from orefield.system.devices import device_of
-from orefield.types import Field, Sampler
+from orefield.types import RadianceField, Sampler
 
 _CHUNK = 2**18
 """Points evaluated at once."""
+
+
+@runtime_checkable
+class DenseField(RadianceField, Protocol):
+    """What exporting asks of a field."""
+
+    def density(self, positions: Float[Tensor, "3 points"]) -> Float[Tensor, " points"]:
+        """As `Field.density`."""
+        ...
 
 
 @dataclass(frozen=True)
 class FieldInSpace:
     """A field with its sampler, which knows where nothing is rendered, and where both lie."""
 
-    field: Field
+    field: DenseField
     sampler: Sampler
     to_world: Float[Tensor, "4 4"]
     """Scene units to the coordinates of the files, float64: a scale and a shift."""
@@ -69,20 +79,6 @@ class FieldInSpace:
             raw = self.field(self._in_cube(part).to(device), encoded, ray)
             found.append(raw[:, 1:].sigmoid().cpu())
         return torch.cat(found) if found else points.new_zeros(0, 3)
-
-    def normals(self, points: Float[Tensor, "3 points"], step: float) -> Float[Tensor, "3 points"]:
-        """Unit vectors towards less density, by central differences of `step` scene units.
-
-        Of 1 - exp(-density step), which does not change where all is solid; where nothing changes,
-        zero.
-        """
-        slopes = []
-        for axis in range(3):
-            shift = torch.zeros(3, 1)
-            shift[axis] = step
-            ahead, behind = (self.density(points + way * shift) for way in (1, -1))
-            slopes.append(torch.exp(-ahead * step) - torch.exp(-behind * step))
-        return torch.nn.functional.normalize(torch.stack(slopes), dim=0)
 
     def _in_cube(self, points: Float[Tensor, "3 points"]) -> Float[Tensor, "3 points"]:
         if self.frustum is not None:

@@ -25,13 +25,14 @@ def seen(
     space: FieldInSpace,
     views: Sequence[View],
     points: Float[Tensor, "3 points"],
-    margin: float,
+    cell: float,
     report: Callable[[float], None] = lambda share: None,
 ) -> Bool[Tensor, " points"]:
-    """Whether some view sees each point, in scene units: at most `margin` behind its median depth.
+    """Whether some view sees each point, in scene units: at most two cells behind its median depth.
 
-    Of a pixel and its neighbors the deepest counts, so that edges and slopes count as seen.
-    `report` is told the share that is done.
+    `cell`: the width of a cell of the lattice that the points come from, in scene units, in a
+    frustum in its cube. Of a pixel and its neighbors the deepest counts, so that edges and slopes
+    count as seen. `report` is told the share that is done.
     """
     found = torch.zeros(points.shape[1], dtype=torch.bool)
     chosen = views if len(views) <= _VIEWS else views[:: -(-len(views) // _VIEWS)]
@@ -41,8 +42,11 @@ def seen(
         depth = render_view(space.field, space.sampler, camera, view.pose).median
         depth = torch.where(depth > 0, depth, torch.inf)[None]
         deepest = torch.nn.functional.max_pool2d(depth, 3, stride=1, padding=1)[0]
+        # In a frustum a cell is as deep as disparity makes it.
+        depth_of_cell = cell if space.frustum is None else cell * deepest**2 / space.frustum.near
         left = (~found).nonzero()[:, 0]
-        found[left[_before(camera, view.pose, points[:, left], deepest + margin)]] = True
+        reach = deepest + 2 * depth_of_cell
+        found[left[_before(camera, view.pose, points[:, left], reach)]] = True
         report((index + 1) / len(chosen))
     return found
 
