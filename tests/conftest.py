@@ -149,7 +149,12 @@ def tiny_config() -> RunConfig:
     return RunConfig(
         steps=12,
         field=FieldConfig(
-            levels=4, log2_hashmap_size=10, base_resolution=4, max_resolution=32, width=16
+            levels=4,
+            log2_hashmap_size=10,
+            base_resolution=4,
+            max_resolution=32,
+            width=16,
+            init_density=1.0,
         ),
         sampler=SamplerConfig(
             kind="occupancy",

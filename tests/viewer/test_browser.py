@@ -126,7 +126,7 @@ def test_a_run_is_watched_filmed_and_left_alone(browser, tiny_folder: Path, tmp_
         tiny_folder, run, "--seconds=600", "--viewer", f"--viewer-port={port}", "--viewer-share=0.5"
     )
     try:
-        wait_for(process, "steps: hash grid")
+        wait_for(process, "hash grid of")
         watched, gone = Watched(browser, port), Watched(browser, port)
         watched.told("on training rays")
         gone.page.close()  # in the middle of its first pictures
