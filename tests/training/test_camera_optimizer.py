@@ -25,7 +25,7 @@ from orefield.types import CubeRays, PackedSamples, Rays
 from strategies import SEEDS, packed, seeded
 
 SETTINGS = (
-    "optim.target_samples=4096,field.levels=6,field.features_per_level=2,field.max_resolution=64,field.log2_hashmap_size=11,"
+    "optim.target_samples=4096,field.init_density=1,field.levels=6,field.features_per_level=2,field.max_resolution=64,field.log2_hashmap_size=11,"
     "field.width=16,mining.rule=plain,sampler.resolution=32,sampler.steps_per_diagonal=128,steps=200"
 )
 
