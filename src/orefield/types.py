@@ -121,7 +121,7 @@ class RadianceField(Protocol):
     def encode_directions(
         self, directions: Float[Tensor, "rays 3"]
     ) -> Float[Tensor, "rays encoded"]:
-        """As `Field.encode_directions`."""
+        """Encode unit directions, once per ray."""
         ...
 
     def __call__(
@@ -130,19 +130,13 @@ class RadianceField(Protocol):
         encoded_directions: Float[Tensor, "rays encoded"],
         ray: Int[Tensor, " samples"],
     ) -> Float[Tensor, "samples 4"]:
-        """As `Field.__call__`."""
+        """Raw outputs before activation: (log density, red, green, blue logits)."""
         ...
 
 
 @runtime_checkable
-class Field(Protocol):
+class Field(RadianceField, Protocol):
     """Raw color and density at positions, seen along directions: a `torch.nn.Module`."""
-
-    def encode_directions(
-        self, directions: Float[Tensor, "rays 3"]
-    ) -> Float[Tensor, "rays encoded"]:
-        """Encode unit directions, once per ray."""
-        ...
 
     def encode_positions(
         self, positions: Float[Tensor, "3 samples"]
@@ -163,15 +157,6 @@ class Field(Protocol):
         ray: Int[Tensor, " samples"],
     ) -> Float[Tensor, "samples 3"]:
         """Color logits from `density_and_geometry`'s output and the directions of the rays."""
-        ...
-
-    def __call__(
-        self,
-        positions: Float[Tensor, "3 samples"],
-        encoded_directions: Float[Tensor, "rays encoded"],
-        ray: Int[Tensor, " samples"],
-    ) -> Float[Tensor, "samples 4"]:
-        """Raw outputs before activation: (log density, red, green, blue logits)."""
         ...
 
     def accumulate_grad(

@@ -42,7 +42,8 @@ class FrameFolder:
         record = self.folder / RECORD
         if self._made() != self.digest:
             self._clear()
-            write_json_in(record, {"digest": self.digest, **self.facts})
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_json(record, {"digest": self.digest, **self.facts})
         return [index for index in range(frames) if not self.frame(index).exists()]
 
     def write(self, index: int, picture: "Image.Image | np.ndarray") -> None:
@@ -80,9 +81,3 @@ class FrameFolder:
             for file in place.iterdir() if place.is_dir() else ():
                 if ours.fullmatch(file.name):
                     file.unlink()
-
-
-def write_json_in(path: Path, facts: Mapping[str, Any]) -> None:
-    """Write JSON, making the folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, dict(facts))
