@@ -3,6 +3,8 @@
 #   make test    the tests, on all cores
 # And, for developers,
 #   make test-all    the tests, then those that take long (lengthy fuzzing)
+#   make test-nerfbaselines, test-nerfstudio    those of other frameworks, each in an environment
+#                    of its own, because they pin older packages
 # TORCH picks PyTorch's build, e.g. make demo TORCH="torch --index-url https://download.pytorch.org/whl/cpu"
 
 PYTHON ?= python3
@@ -11,7 +13,7 @@ DEMO_SCENE ?= tankard
 DEMO_SECONDS ?= 40
 BIN := .venv/bin
 
-.PHONY: demo test test-all test-slow clean
+.PHONY: demo test test-all test-slow test-nerfbaselines test-nerfstudio clean
 
 demo: .venv/installed
 	$(BIN)/orefield train $(DEMO_SCENE) --seconds $(DEMO_SECONDS) --out runs/demo --overwrite
@@ -24,8 +26,22 @@ test-all: test test-slow
 test-slow: .venv/installed-dev
 	$(BIN)/python -m pytest -q -n auto --dist=worksteal --durations=5 -m slow
 
+test-nerfbaselines: .venv-nerfbaselines/installed
+	.venv-nerfbaselines/bin/python -m pytest -q tests/integrations/test_nerfbaselines.py
+
+test-nerfstudio: .venv-nerfstudio/installed
+	.venv-nerfstudio/bin/python -m pytest -q tests/integrations/test_nerfstudio.py
+
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-nerfbaselines .venv-nerfstudio
+
+.venv-nerfbaselines/installed: TORCH_THERE = $(TORCH)
+.venv-nerfstudio/installed: TORCH_THERE = torch==2.7.1 torchvision==0.22.1
+.venv-%/installed: pyproject.toml
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python -m pip install -q $(TORCH_THERE)
+	.venv-$*/bin/python -m pip install -q -e '.[$*,export]' 'beartype>=0.18' 'hypothesis>=6.100' 'pytest>=8' 'pytest-xdist>=3.6'
+	touch $@
 
 # One stamp per kind of install; pyproject.toml is all that an editable install depends on.
 .venv/installed: pyproject.toml | .venv/torch

@@ -15,6 +15,7 @@ NERF = ["--downscale", "1", "--rays", "128", "--samples", "24"]
 CASES = {
     "plain_nerf": [*NERF, "--steps", "40"],
     "foreign_renderer": [*NERF, "--steps", "30", "--log2-hashmap-size", "12"],
+    "siren_distance": ["--points", "2048", "--width", "48", "--steps", "60"],
     "fit_image": ["--size", "48", "--pixels", "1024", "--width", "48", "--steps", "60"],
 }
 
@@ -36,7 +37,7 @@ def example(monkeypatch):
     "name", [pytest.param(n, marks=[pytest.mark.slow] * (n != "fit_image")) for n in CASES]
 )
 def test_example_learns_with_and_without_mining_and_holds_less(name, example, scene, capsys):
-    settings = CASES[name] if name == "fit_image" else [scene, *CASES[name]]
+    settings = [scene, *CASES[name]] if NERF[0] in CASES[name] else CASES[name]
     scores = example(name).main(settings)
     lines = capsys.readouterr().out.splitlines()
     start = example(name).main([*settings, "--steps", "3"])

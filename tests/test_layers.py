@@ -23,7 +23,7 @@ RANKS = (
     ("evaluation",),
     ("export", "report", "viewer"),
     ("runs",),
-    ("sfm", "bench"),
+    ("sfm", "bench", "integrations"),
     ("commands",),
     ("cli",),
     ("__main__",),

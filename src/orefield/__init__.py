@@ -4,8 +4,10 @@ The public names; everything else may change. Each is imported when first used, 
 orefield` stays instant.
 
     open_scene       read a scene: a folder, a JSON file, or `tankard` or `shapes`
+    scene_of_views   a scene of photographs that are in memory already
     Scene            photographs with known cameras, in the unit cube
     View             one photograph and where it was taken
+    Camera           a lens, its pixels, and the rays through them
     RunConfig        every setting of a run, with a part for each room below
     SceneConfig      how photographs are read
     FieldConfig      the network: hash grid or the original MLP
@@ -35,6 +37,7 @@ from typing import TYPE_CHECKING
 from orefield._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from orefield.cameras import Camera as Camera
     from orefield.cameras import view_rays as view_rays
     from orefield.cameras.paths import orbit as orbit
     from orefield.config import FieldConfig as FieldConfig
@@ -57,13 +60,16 @@ if TYPE_CHECKING:
     from orefield.scenes import Scene as Scene
     from orefield.scenes import View as View
     from orefield.scenes import open_scene as open_scene
+    from orefield.scenes import scene_of_views as scene_of_views
     from orefield.training.trainer import Trainer as Trainer
     from orefield.training.trainer import fit as fit
 
 _HOME = {
     "open_scene": "scenes",
+    "scene_of_views": "scenes",
     "Scene": "scenes",
     "View": "scenes",
+    "Camera": "cameras",
     "RunConfig": "config",
     "SceneConfig": "config",
     "FieldConfig": "config",

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from limits import small_files
 from orefield.cameras.path_file import CameraPath, PathPose, write_path
 from orefield.cameras.paths import look_at
 from orefield.cli import main
@@ -132,6 +133,26 @@ def test_a_stopped_film_goes_on_and_another_begins_anew(
     assert (out / "0000.png").stat().st_mtime_ns != first
     assert (out / "notes.txt").read_text() == "mine"
     assert json.loads((out / "render.json").read_text())["show"] == "opacity"
+
+
+def test_a_full_disk_keeps_the_frames_made_and_the_same_command_goes_on(
+    whole_run, tmp_path, path_file, capsys
+):
+    out, flags = tmp_path / "out", ("--path", str(path_file), "--width", "96")
+    with small_files(1000):
+        assert render(whole_run, out, *flags) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert f"{out}/000" in said
+    assert render(whole_run, out, *flags) == 0
+    frames = {file.name: file.read_bytes() for file in out.glob("*.png")}
+    video = (out / "video.mp4").read_bytes()
+    assert len(frames) == 3
+    with small_files(len(video) // 2):
+        assert render(whole_run, out, *flags) == 1
+    assert f"{out}/video.mp4" in capsys.readouterr().err
+    assert (out / "video.mp4").read_bytes() == video
+    assert {file.name for file in out.iterdir()} == {*frames, "video.mp4", "render.json"}
 
 
 @pytest.mark.parametrize(

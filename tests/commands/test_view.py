@@ -41,3 +41,13 @@ def test_a_share_outside_of_its_range(share: str, capsys: pytest.CaptureFixture[
 def test_a_host_that_is_not_this_machine(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "tankard", "--viewer", "--viewer-host", "203.0.113.7"]) == 1
     assert "no address of this machine" in said(capsys)
+
+
+def test_a_resumed_run_is_watched_too(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["resume", str(trained), "--steps", "20", "--viewer"]) == 0
+    out = capsys.readouterr().out
+    assert "viewer: http://127.0.0.1:" in out
+    assert "going on after 12 steps" in out
+    assert "trained 20 steps" in out
+    assert main(["resume", str(trained), "--viewer", "--viewer-share", "2"]) == 1
+    assert "viewer_share must be in (0, 1]" in said(capsys)

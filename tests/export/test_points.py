@@ -1,11 +1,14 @@
 """Laws of exported points, and of the model that splatting starts from."""
 
+from functools import partial
+
 import numpy as np
 import pycolmap
 import pytest
 import torch
 import trimesh
 
+from limits import small_files
 from orefield.config import SceneConfig
 from orefield.errors import ExportError
 from orefield.export.colmap import write_colmap
@@ -91,3 +94,17 @@ def test_a_splat_start_opens_in_colmap_and_as_a_scene_with_the_same_poses(tmp_pa
     want = torch.stack([SPACE.to_files(v.pose[:, 3:])[:, 0] for v in views])
     torch.testing.assert_close(back + scene.to_world[:3, 3], want, atol=1e-4, rtol=0)
     assert scene.train[0].camera == views[0].camera
+
+
+@pytest.mark.parametrize("what", ["mesh.ply", "mesh.obj", "mesh.glb", "points.ply", "splat"])
+def test_a_full_disk_names_the_file_and_leaves_nothing(what, tmp_path):
+    views, out = views_round(3), tmp_path / what
+    points, mesh = extract_points(SPACE, views, 800), extract_mesh(SPACE, (), 24)
+    write = partial(write_mesh, mesh)
+    if what == "points.ply":
+        write = partial(write_points, points)
+    elif what == "splat":
+        write = partial(write_colmap, points, views, SPACE)
+    with small_files(), pytest.raises(OSError, match=rf"too large.*{what}"):
+        write(out)
+    assert list(tmp_path.iterdir()) == []

@@ -16,10 +16,8 @@ from orefield.report.history import Evaluation, History, history_from_dict
 from orefield.report.pictures import (
     comparison,
     contact_sheet,
-    depth_pixels,
     error_pixels,
     save_picture,
-    to_pixels,
 )
 from orefield.report.plots import plot_kept, plot_psnr
 
@@ -129,28 +127,12 @@ def test_a_term_of_the_loss_that_overflowed_is_left_out() -> None:
     assert list(history.to_dict()["points"][0]["losses"]) == ["color"]
 
 
-def test_pixels_are_rounded_and_clipped() -> None:
-    color = torch.tensor([[[-1.0, 0.5, 2.0], [0.0, 1.0, 0.2]]])
-    assert to_pixels(color).tolist() == [[[0, 128, 255], [0, 255, 51]]]
-
-
 def test_error_is_dark_where_equal_and_brightest_from_a_quarter_on() -> None:
     truth = torch.zeros(1, 3, 3)
     render = torch.tensor([[[0.0] * 3, [0.25, 0.0, 0.0], [0.0, 0.9, 0.0]]])
     dark, quarter, more = error_pixels(render, truth)[0].astype(int)
     assert dark.sum() < 10 < quarter.sum()
     assert (quarter == more).all()
-
-
-def test_nearer_is_brighter_and_empty_is_black() -> None:
-    depth = torch.linspace(1, 2, 50)[None]
-    opacity = torch.ones(1, 50)
-    luminance = depth_pixels(depth, opacity)[0].astype(int).sum(1)
-    assert luminance[0] > luminance[25] > luminance[-1]
-    assert (depth_pixels(depth, torch.zeros(1, 50)) == 0).all()
-    half = opacity.clone()
-    half[0, :10] = 0
-    assert (depth_pixels(depth, half)[0, :10] == 0).all()
 
 
 def test_a_comparison_shows_photograph_render_and_error_in_this_order() -> None:

@@ -81,6 +81,12 @@ def test_photographs_become_a_scene_with_the_poses_they_were_taken_from(
     assert (facts["state"], facts["placed"], facts["not_placed"]) == ("finished", 6, [])
     scene = open_scene(out)
     assert (len(scene.train), len(scene.test)) == (5, 1)
+    # With the points of the model, which transforms.json does not have.
+    model = open_scene(out, SceneConfig(format="colmap"))
+    assert torch.equal(scene.to_world, model.to_world)
+    assert not torch.equal(
+        scene.to_world, open_scene(out, SceneConfig(format="transforms")).to_world
+    )
 
 
 def test_undistorted_photographs_fit_a_pinhole(needs_pycolmap, photographs, tmp_path):

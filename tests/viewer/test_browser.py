@@ -1,15 +1,11 @@
 """The page in a browser: what a person does with it while a run trains, and after."""
 
 import json
-import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -19,16 +15,10 @@ from PIL import Image
 from orefield.cameras.path_file import read_path
 from orefield.cli import main
 from orefield.viewer.ports import choose_port
+from watched_page import NEEDS_BROWSER, Watched
 
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None and "CI" not in os.environ, reason="the browser chromium is not installed"
-)
-FLAGS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update"),
-    *("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"),
-)
+pytestmark = NEEDS_BROWSER
+
 RUN = (
     *("--field.levels=4", "--field.log2-hashmap-size=10", "--field.width=16"),
     *("--field.base-resolution=4", "--field.max-resolution=32"),
@@ -36,75 +26,6 @@ RUN = (
     *("--optim.target-samples=1024", "--threads=1"),
 )
 COMMAND = (sys.executable, "-m", "orefield")
-WAIT = 30_000
-"""Milliseconds that the page has for anything."""
-
-
-class Watched:
-    """A page, and everything that it asked for and complained of."""
-
-    def __init__(self, browser, port: int) -> None:
-        self.page = browser.new_page(viewport={"width": 720, "height": 480})
-        self.requests: list[str] = []
-        self.errors: list[str] = []
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("websocket", lambda socket: self.requests.append(socket.url))
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on(
-            "console", lambda said: self.errors.append(said.text) if said.type == "error" else None
-        )
-        self.page.goto(f"http://127.0.0.1:{port}")
-        self.page.get_by_text("Camera path", exact=True).first.wait_for(timeout=WAIT)
-
-    def press(self, label: str) -> None:
-        self.page.get_by_role("button", name=label, exact=True).first.click(timeout=WAIT)
-
-    def told(self, text: str) -> str:
-        note = self.page.get_by_text(re.compile(text)).first
-        note.wait_for(timeout=WAIT)
-        return note.inner_text()
-
-    def drag(self, across: int) -> None:
-        mouse = self.page.mouse
-        mouse.move(200, 300)
-        mouse.down()
-        mouse.move(200 + across, 310, steps=4)
-        mouse.up()
-
-    def picture(self) -> np.ndarray:
-        """The scene's part of the window, without the notes in its corner."""
-        data = self.page.screenshot(clip={"x": 0, "y": 160, "width": 390, "height": 310})
-        return np.asarray(Image.open(BytesIO(data)).convert("RGB")).astype(int)
-
-    def settled(self) -> np.ndarray:
-        """The picture once it no longer changes much."""
-        last = self.picture()
-        for _ in range(40):
-            time.sleep(0.2)
-            now = self.picture()
-            if np.abs(now - last).mean() < 1:
-                return now
-            last = now
-        pytest.fail("the picture never comes to rest")
-
-    def check(self) -> None:
-        """Nothing went wrong, and nothing was asked of any other machine."""
-        assert self.errors == []
-        assert self.requests
-        for url in self.requests:
-            host = url.removeprefix("blob:").split("//")[-1].split("/")[0].split(":")[0]
-            assert host == "127.0.0.1" or url.startswith("data:"), url
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    from playwright.sync_api import sync_playwright
-
-    assert CHROMIUM is not None, "CI is set and the browser chromium is not installed"
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        yield chromium
-        chromium.close()
 
 
 def train(scene: Path, out: Path, *more: str) -> subprocess.Popen:
@@ -152,6 +73,7 @@ def test_a_run_is_watched_filmed_and_left_alone(browser, tiny_folder: Path, tmp_
         with Image.open(run / "renders" / "path" / "0000.png") as frame:
             assert frame.size == (path.width, path.height)
         _bad_path(watched, tmp_path)
+        _pause(watched)
         watched.check()
         watched.page.close()
         assert process.poll() is None
@@ -165,12 +87,28 @@ def test_a_run_is_watched_filmed_and_left_alone(browser, tiny_folder: Path, tmp_
             process.stdout.close()
 
 
+def _pause(watched: Watched) -> None:
+    def step() -> int:
+        return int(re.findall(r"step (\d+)", watched.told(r"step \d+, "))[0])
+
+    watched.press("Pause")
+    watched.page.get_by_role("button", name="Go on", exact=True).wait_for()
+    time.sleep(1)  # until what was under way is shown
+    held = step()
+    time.sleep(1.5)
+    assert step() == held
+    watched.press("Go on")
+    for _ in range(100):
+        if step() > held:
+            return
+        time.sleep(0.1)
+    pytest.fail("the training does not go on")
+
+
 def _bad_path(watched: Watched, folder: Path) -> None:
     bad = folder / "bad.json"
     bad.write_text(json.dumps({"frames": [], "camera_angle_x": 0.7}))
-    with watched.page.expect_file_chooser() as chooser:
-        watched.press("Load path")
-    chooser.value.set_files(str(bad))
+    watched.load(bad)
     assert "camera_path" in watched.told("bad.json: ")
 
 

@@ -1,11 +1,11 @@
-"""Laws of coordinates: there and back."""
+"""Laws of the page's cameras: there and back."""
 
 import pytest
 import torch
 
 from orefield.cameras import Camera, panorama
 from orefield.cameras.path_file import fov_camera
-from orefield.viewer.coordinates import pose_of, quaternion_of, to_files, to_scene, vertical_fov
+from orefield.viewer.coordinates import pose_of, quaternion_of, vertical_fov
 
 
 def random_pose(seed: int) -> torch.Tensor:
@@ -13,18 +13,6 @@ def random_pose(seed: int) -> torch.Tensor:
     rotation, _ = torch.linalg.qr(torch.randn(3, 3, generator=generator, dtype=torch.float64))
     rotation = rotation * torch.linalg.det(rotation)
     return torch.cat([rotation, torch.randn(3, 1, generator=generator, dtype=torch.float64)], 1)
-
-
-def test_to_the_files_and_back() -> None:
-    to_world = torch.diag(torch.tensor([7.0, 7.0, 7.0, 1.0], dtype=torch.float64))
-    to_world[:3, 3] = torch.tensor([4e5, 5e6, -20.0])
-    for seed in range(5):
-        pose = random_pose(seed)
-        files = to_files(pose, to_world)
-        torch.testing.assert_close(files[:, :3], pose[:, :3])
-        point = torch.cat([pose[:, 3], torch.ones(1, dtype=torch.float64)])
-        torch.testing.assert_close(files[:, 3], (to_world @ point)[:3])
-        torch.testing.assert_close(to_scene(files, to_world), pose, atol=1e-8, rtol=0)
 
 
 def test_quaternions_and_back_half_turns_included() -> None:

@@ -6,17 +6,17 @@ from dataclasses import replace
 import pytest
 import torch
 
+from orefield.cameras.file_units import pose_to_files
 from orefield.cameras.path_file import CameraPath, PathPose
 from orefield.config import RunConfig, changed
 from orefield.errors import RunError
 from orefield.evaluation.mining_maps import mining_map
+from orefield.rendering.pixels import Pixels, layer_pixels, to_pixels
 from orefield.rendering.render import render_view
 from orefield.runs.state import flat_tensors
 from orefield.scenes import Scene
 from orefield.training.trainer import Trainer
-from orefield.viewer.coordinates import to_files
 from orefield.viewer.film import Film
-from orefield.viewer.layers import Pixels, layer_pixels, to_pixels
 from orefield.viewer.look import SHOWS, Eye, Look, nearest_view
 from orefield.viewer.picture import Shown
 from orefield.viewer.render_loop import RenderLoop
@@ -93,7 +93,7 @@ def test_pages_and_films_change_nothing_of_the_training(
     clock = Clock()
     loop = loop_of(watched, tiny_scene, clock)
     screens = [visit(loop, i, eye_of(tiny_scene), Look(show=show)) for i, show in enumerate(SHOWS)]
-    pose = to_files(tiny_scene.train[1].pose, tiny_scene.to_world)
+    pose = pose_to_files(tiny_scene.train[1].pose, tiny_scene.to_world)
     stack = Stack()
     loop.film = Film(
         CameraPath((PathPose(pose, 40.0),) * 3, 12, 8), tiny_scene.to_world, (0.0, 0.0, 0.0), stack
@@ -238,7 +238,7 @@ def test_a_film_that_cannot_be_written_ends_and_the_pages_live_on(
     clock = Clock()
     loop = loop_of(Trainer(tiny_scene, tiny_config), tiny_scene, clock)
     screen = visit(loop, 0, eye_of(tiny_scene))
-    pose = to_files(tiny_scene.train[0].pose, tiny_scene.to_world)
+    pose = pose_to_files(tiny_scene.train[0].pose, tiny_scene.to_world)
     path = CameraPath((PathPose(pose, 40.0),) * 3, 12, 8)
     loop.film = Film(path, tiny_scene.to_world, (1.0, 1.0, 1.0), Stack(room=1))
     with pytest.raises(RunError, match="no room"):
@@ -252,7 +252,7 @@ def test_a_films_frame_is_the_view_of_its_pose(tiny_scene: Scene, tiny_config: R
     clock = Clock()
     trainer = Trainer(tiny_scene, tiny_config)
     loop = loop_of(trainer, tiny_scene, clock)
-    poses = [to_files(view.pose, tiny_scene.to_world) for view in tiny_scene.train[:2]]
+    poses = [pose_to_files(view.pose, tiny_scene.to_world) for view in tiny_scene.train[:2]]
     path = CameraPath(tuple(PathPose(pose, 40.0) for pose in poses), 20, 10, fps=24.0)
     stack = Stack()
     loop.film = Film(path, tiny_scene.to_world, (1.0, 1.0, 1.0), stack)

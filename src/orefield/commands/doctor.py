@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 NEEDED = (
     "torch", "numpy", "numba", "pillow", "safetensors", "tyro", "rich", "jaxtyping", "matplotlib",
 )  # fmt: skip
-OPTIONAL = {"imageio": "video", "av": "video"}
+OPTIONAL = {
+    "av": "video",
+    "pycolmap": "colmap",
+    "viser": "viewer",
+    "scikit-image": "export",
+    "tensorboard": "tensorboard",
+}
+"""Packages, and the extras that bring them."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ OF_PHOTOGRAPHS = ("hardness", "error")
 
 @dataclass(frozen=True)
 class Args:
-    """Render a run along a path: PNG frames, and an mp4 where imageio and PyAV are installed.
+    """Render a run along a path: PNG frames, and an mp4 where PyAV is installed.
 
     Ctrl-C keeps the frames made so far; the same command then goes on with the others.
     """
@@ -151,9 +151,9 @@ def _shots(args: Args, scene: "Scene") -> tuple[list[Shot], int]:
     """What to render, and the frames per second."""
     import torch
 
+    from orefield.cameras.file_units import pose_to_scene
     from orefield.cameras.path_file import read_path
     from orefield.cameras.paths import orbit
-    from orefield.viewer.coordinates import to_scene
 
     if args.path == "test":
         cameras = [_resized(view.camera, args) for view in scene.test]
@@ -165,8 +165,8 @@ def _shots(args: Args, scene: "Scene") -> tuple[list[Shot], int]:
         return [Shot(camera, pose) for pose in poses], args.rate or 30
     path = read_path(Path(args.path))
     shots = [
-        Shot(path.camera(i, args.width, args.height), to_scene(one.pose, scene.to_world).float())
-        for i, one in enumerate(path.frames)
+        Shot(path.camera(i, args.width, args.height), pose.float())
+        for i, pose in enumerate(pose_to_scene(one.pose, scene.to_world) for one in path.frames)
     ]
     return shots, args.rate or max(round(path.fps), 1)
 

@@ -1,11 +1,12 @@
 """`orefield resume`: go on where a run stopped."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from orefield.commands.viewer_flags import ViewerFlags
 from orefield.system.console import say
 
 
@@ -30,6 +31,7 @@ class Args:
     allow_outside: tyro.conf.FlagCreatePairsOff[bool] = False
     """Also read images and masks outside of the scene's folder, as `--scene.allow-outside` did in
     training."""
+    watched: Annotated[ViewerFlags, tyro.conf.arg(name="")] = field(default_factory=ViewerFlags)
 
 
 def run(args: Args) -> int:
@@ -43,9 +45,11 @@ def run(args: Args) -> int:
 
     use_threads(read_config(args.run).config.threads)
     budget = args.seconds, args.steps
-    resumed = resume_run(args.run, None, *budget, args.device, args.scene, args.allow_outside)
-    say(describe(resumed.scene))
-    done = resumed.trainer
-    say(f"going on after {done.step} steps and {done.seconds:.1f} s")
-    warm_up(resumed.scene, resumed.config)
-    return train_to_end(resumed)
+    with args.watched.page() as page:
+        resumed = resume_run(args.run, None, *budget, args.device, args.scene, args.allow_outside)
+        say(describe(resumed.scene))
+        done = resumed.trainer
+        say(f"going on after {done.step} steps and {done.seconds:.1f} s")
+        warm_up(resumed.scene, resumed.config)
+        viewer = None if page is None else page.watch(resumed, args.watched.viewer_share)
+        return train_to_end(resumed, viewer)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from orefield.commands.viewer_flags import ViewerFlags
 from orefield.config import FieldConfig, OptimConfig, RunConfig, SamplerConfig, chosen
-from orefield.errors import ConfigError
 from orefield.system.console import say
 
 if TYPE_CHECKING:
@@ -32,34 +32,19 @@ class Args:
     """Do not train: show the settings that would be chosen for so many seconds on this machine."""
     mining_maps: tyro.conf.FlagCreatePairsOff[bool] = False
     """Draw mining maps: where samples are kept, over a view and over time, in RUN/mining_maps."""
-    viewer: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Serve a page on which the training can be watched; needs `pip install 'orefield[viewer]'`."""
-    viewer_host: str = "127.0.0.1"
-    """Address of the page: this machine alone, unless another is given."""
-    viewer_port: int = 0
-    """Port of the page; 0 takes the first free one from 7007 on."""
-    viewer_share: float = 0.25
-    """Share of the time, in (0, 1], that rendering for the page may take from the training."""
+    watched: Annotated[ViewerFlags, tyro.conf.arg(name="")] = field(default_factory=ViewerFlags)
     config: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
-
-    def __post_init__(self) -> None:
-        if not 0 < self.viewer_share <= 1:
-            raise ConfigError(f"viewer_share must be in (0, 1], got {self.viewer_share}")
 
 
 def run(args: Args) -> int:
     """Read the scene, train, evaluate, and say what was written."""
-    from contextlib import ExitStack
-
     from orefield.runs.folder import check_folder
-    from orefield.runs.watching import open_page
 
-    if args.budget_of is None and args.out is not None:
+    if args.budget_of is not None:
+        return _train(args, None)
+    if args.out is not None:
         check_folder(args.out, args.overwrite)  # before anything that takes long
-    with ExitStack() as served:
-        page = None
-        if args.viewer and args.budget_of is None:
-            page = served.enter_context(open_page(args.viewer_host, args.viewer_port))
+    with args.watched.page() as page:
         return _train(args, page)
 
 
@@ -94,7 +79,7 @@ def _train(args: Args, page: "ViewerPage | None") -> int:
         return 0
     folder = args.out or free_folder(scene.name)
     started = start_run(scene, folder, config, args.overwrite, args.mining_maps)
-    viewer = None if page is None else page.watch(started, args.viewer_share)
+    viewer = None if page is None else page.watch(started, args.watched.viewer_share)
     return train_to_end(started, viewer)
 
 

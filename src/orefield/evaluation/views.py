@@ -166,12 +166,14 @@ def _windows_with_any(valid: Bool[Tensor, "height width"]) -> Bool[Tensor, "inne
 
 
 def photograph_over(
-    pixels: Float[Tensor, "*shape channels"], background: float
+    pixels: Float[Tensor, "*shape channels"], background: float | Float[Tensor, " 3"]
 ) -> Float[Tensor, "*shape 3"]:
-    """RGB unchanged; RGBA, with straight alpha, over a gray `background`. Values in [0, 1]."""
+    """RGB unchanged; RGBA, with straight alpha, over a gray or a color. Values in [0, 1]."""
     if pixels.shape[-1] == 3:
         return pixels
     alpha = pixels[..., 3]
+    if isinstance(background, Tensor):
+        background = background.expand(*alpha.shape, 3)
     return over_background(pixels[..., :3] * alpha[..., None], alpha, background)
 
 

@@ -4,6 +4,8 @@ Cameras, poses and points in COLMAP's conventions: world to camera, OpenCV axes,
 the real part first, the center of the first pixel at (0.5, 0.5). Points have no tracks.
 """
 
+import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,8 +22,21 @@ from orefield.system.files import write_atomically
 def write_colmap(points: Points, views: Sequence[View], space: FieldInSpace, out: Path) -> None:
     """`out/sparse/0` with cameras, images and points, and `out/images` with the photographs.
 
-    Those as they were trained on, as PNG.
+    Those as they were trained on, as PNG. `out` must not exist, or be empty. Written whole or not
+    at all: OSError, naming the folder, where the disk is full, for example.
     """
+    beside = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        _write_model(points, views, space, beside)
+        beside.replace(out)
+    except BaseException as error:
+        shutil.rmtree(beside, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, str(out)) from None
+        raise
+
+
+def _write_model(points: Points, views: Sequence[View], space: FieldInSpace, out: Path) -> None:
     cameras = {camera: number + 1 for number, camera in enumerate({v.camera: 0 for v in views})}
     lines = [f"{number} {_camera(camera)}" for camera, number in cameras.items()]
     names = [f"{index:04d}.png" for index in range(len(views))]

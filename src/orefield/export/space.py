@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from orefield.cameras.file_units import points_to_files, points_to_scene
 from orefield.ops.contraction import contract
 from orefield.ops.frustum import Frustum
 from orefield.samplers import OccupancySampler
@@ -48,11 +49,11 @@ class FieldInSpace:
 
     def to_files(self, points: Float[Tensor, "3 points"]) -> Float[Tensor, "3 points"]:
         """Scene units to the coordinates of the files, float64."""
-        return points.double() * self.scale + self.to_world[:3, 3:]
+        return points_to_files(points, self.to_world)
 
     def from_files(self, points: Float[Tensor, "3 points"]) -> Float[Tensor, "3 points"]:
         """The inverse of `to_files`, float64."""
-        return (points.double() - self.to_world[:3, 3:]) / self.scale
+        return points_to_scene(points, self.to_world)
 
     @torch.no_grad()
     def density(self, points: Float[Tensor, "3 points"]) -> Float[Tensor, " points"]:

@@ -16,7 +16,7 @@ of the parameters, or hooks on them would fire twice.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,12 +24,11 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.dropout import _DropoutNd
 
 from orefield.config import MiningConfig, Rule
 from orefield.errors import OrefieldError
 from orefield.mining.hardness import hardness
+from orefield.mining.repeatable import check_outputs, check_parts
 from orefield.mining.rules import Selection, select
 from orefield.mining.stats import MiningStats
 
@@ -54,11 +53,13 @@ def mine(
     gradient is not finite is always kept, so that a gradient scaler sees it.
 
     Forward hooks see two calls, the second of the kept samples alone. The module must map each
-    sample by itself, and twice the same way. `torch.compile` breaks its graph here.
+    sample by itself, and twice the same way; when it is first mined, that is checked by a third
+    call, of four samples. `torch.compile` breaks its graph here.
 
-    Raises OrefieldError for dropout or batch normalization in training mode, for inputs or outputs
-    that are not one row per sample, under `torch.compile(fullgraph=True)`, and for a module wrapped
-    in DistributedDataParallel: wrap the module whose forward calls `mine` instead.
+    Raises OrefieldError for dropout, RReLU, batch or spectral normalization in training mode, for a
+    module that fails the check, for inputs or outputs that are not one row per sample, under
+    `torch.compile(fullgraph=True)`, and for a module wrapped in DistributedDataParallel: wrap the
+    module whose forward calls `mine` instead.
     """
     if torch.compiler.is_compiling():
         raise OrefieldError(
@@ -79,15 +80,28 @@ def _mine(
     if config.rule == "plain" or not torch.is_grad_enabled():
         return module(*inputs)
     samples = _samples(inputs)
-    trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
-    tensors = (*inputs, *trained.values())
+    trained = [p for p in module.parameters() if p.requires_grad]
+    tensors = (*inputs, *trained)
     if not any(x.requires_grad for x in tensors):
         return module(*inputs)
-    _check_repeatable(module)
+    check_parts(module)
     kind = inputs[0].device.type
     autocast = (kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind))
-    call = _Call(module, samples, len(inputs), tuple(trained), config, generator, stats, autocast)
+    places = tuple(_places(module, trained))
+    call = _Call(module, samples, len(inputs), places, config, generator, stats, autocast)
     return _Mined.apply(call, *tensors)
+
+
+def _places(module: nn.Module, trained: list[nn.Parameter]) -> Iterator[tuple[str, int]]:
+    """Each name under which a part of the module has a parameter, and its number in `trained`.
+
+    A tied parameter has several; a part that is used in several places counts once.
+    """
+    number = {id(p): index for index, p in enumerate(trained)}
+    for path, part in module.named_modules():
+        for name, p in part.named_parameters(recurse=False, remove_duplicate=False):
+            if id(p) in number:
+                yield f"{path}.{name}" if path else name, number[id(p)]
 
 
 @functools.cache
@@ -107,11 +121,18 @@ class _Call:
     module: nn.Module
     samples: int
     inputs: int
-    names: tuple[str, ...]
+    places: tuple[tuple[str, int], ...]
+    """Where the module has its parameters, by name, and which ones."""
     config: MiningConfig
     generator: torch.Generator | None
     stats: MiningStats | None
     autocast_state: tuple[str, torch.dtype, bool]
+
+    @property
+    def eps(self) -> float:
+        """Relative precision of autocast's number format, 0 without autocast."""
+        _, dtype, enabled = self.autocast_state
+        return torch.finfo(dtype).eps if enabled else 0.0
 
     def autocast(self) -> torch.autocast:
         """The caller's autocast, in both runs.
@@ -132,9 +153,11 @@ class _Call:
 
     def rerun(self, kept: list[Tensor]) -> tuple[Tensor, ...]:
         inputs, aliases = tuple(kept[: self.inputs]), kept[self.inputs :]
-        parameters = dict(zip(self.names, aliases, strict=True))
+        parameters = {name: aliases[index] for name, index in self.places}
         with torch.enable_grad(), self.autocast():
-            return _as_tuple(torch.func.functional_call(self.module, parameters, inputs))
+            # Tied by `places`: torch's own way loses the parameters of a part that is used twice.
+            called = torch.func.functional_call(self.module, parameters, inputs, tie_weights=False)
+            return _as_tuple(called)
 
 
 class _Mined(torch.autograd.Function):
@@ -144,12 +167,15 @@ class _Mined(torch.autograd.Function):
     def forward(ctx: Any, call: _Call, *tensors: Tensor) -> Any:
         with call.autocast():
             outputs = call.module(*tensors[: call.inputs])
-        for output in _as_tuple(outputs):
+        parts = _as_tuple(outputs)
+        for output in parts:
             if output.dim() == 0 or len(output) != call.samples:
                 raise OrefieldError(
                     f"mine: outputs must have one row per sample ({call.samples}), "
                     f"got shape {tuple(output.shape)}"
                 )
+        with call.autocast():
+            check_outputs(call.module, tensors[: call.inputs], parts, call.eps)
         ctx.call = call
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*tensors)  # also notices parameters changed before the second run
@@ -235,18 +261,3 @@ def _samples(inputs: tuple[Tensor, ...]) -> int:
             f"mine: inputs must be tensors of one row per sample, got {shown or 'none'}"
         )
     return len(inputs[0])
-
-
-def _check_repeatable(module: nn.Module) -> None:
-    """OrefieldError where a second run, on a part of the batch, would not repeat the first."""
-    if isinstance(module, nn.parallel.DistributedDataParallel):
-        raise OrefieldError(
-            "mine: the module is wrapped in DistributedDataParallel; "
-            "wrap the module whose forward calls mine instead"
-        )
-    for name, part in module.named_modules():
-        if part.training and isinstance(part, (_DropoutNd, _BatchNorm)):
-            raise OrefieldError(
-                f"mine: {name or 'the module'} is a {type(part).__name__} in training mode, which "
-                "computes something else on the kept samples; put it in eval mode or leave it out"
-            )

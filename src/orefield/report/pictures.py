@@ -1,14 +1,13 @@
-"""Photograph, render and error side by side; depth in color; contact sheets."""
+"""Photograph, render and error side by side; contact sheets."""
 
 from io import BytesIO
 from pathlib import Path
 
-import numpy as np
-import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from orefield.rendering.pixels import Pixels, color_mapped, to_pixels
 from orefield.system.files import write_atomically
 
 ERROR_GAIN = 4
@@ -17,38 +16,13 @@ _BAR = 18
 _GAP = 4
 _PAPER, _INK = (255, 255, 255), (40, 40, 40)
 
-Pixels = UInt8[np.ndarray, "height width 3"]
-
-
-def to_pixels(color: Float[Tensor, "height width 3"]) -> Pixels:
-    """Color in [0, 1] as 8-bit RGB, rounded; values outside are clipped."""
-    pixels: Pixels = (color.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
-    return pixels
-
 
 def error_pixels(
     render: Float[Tensor, "height width 3"], truth: Float[Tensor, "height width 3"]
 ) -> Pixels:
     """Largest absolute error over the channels, amplified by `ERROR_GAIN`, dark to bright."""
     error = (render - truth).abs().amax(-1)
-    return _colored(ERROR_GAIN * error, "inferno")
-
-
-def depth_pixels(
-    depth: Float[Tensor, "height width"], opacity: Float[Tensor, "height width"]
-) -> Pixels:
-    """Depth in color, near bright and far dark; pixels fade to black with their opacity.
-
-    The colors span the 2nd to the 98th percentile of the depth of pixels with opacity above 0.5.
-    """
-    solid = depth[opacity > 0.5]
-    if len(solid) == 0:
-        return np.zeros((*depth.shape, 3), np.uint8)
-    near, far = np.quantile(solid.double().cpu().numpy(), [0.02, 0.98])
-    nearness = 1 - (depth - near) / max(far - near, 1e-6)
-    shaded = _colored(nearness, "viridis") * opacity.clamp(0, 1)[..., None].cpu().numpy()
-    pixels: Pixels = shaded.astype(np.uint8)
-    return pixels
+    return to_pixels(color_mapped("inferno", ERROR_GAIN * error))
 
 
 def comparison(
@@ -104,14 +78,6 @@ def save_picture(picture: Image.Image | Pixels, path: Path) -> None:
     data = BytesIO()
     image.save(data, "png")
     write_atomically(path, data.getvalue())
-
-
-def _colored(values: Float[Tensor, "height width"], color_map: str) -> Pixels:
-    """Values clipped to [0, 1] through one of matplotlib's color maps."""
-    from matplotlib import colormaps
-
-    mapped = colormaps[color_map](values.clamp(0, 1).cpu().numpy(), bytes=True)
-    return np.ascontiguousarray(mapped[..., :3])
 
 
 def _fitting(

@@ -7,18 +7,19 @@ from PIL import Image
 from torch import Tensor
 
 from orefield.cameras import Camera
+from orefield.cameras.file_units import points_to_scene
 from orefield.errors import ConfigError
 from orefield.evaluation.mining_maps import mining_map, probe_view
+from orefield.evaluation.mining_pixels import hardness_pixels
 from orefield.evaluation.views import photograph_over
 from orefield.rendering.crop import CroppedField
+from orefield.rendering.pixels import Layer, layer_pixels, to_pixels
 from orefield.rendering.render import RenderedView, render_view
-from orefield.report.pictures import error_pixels, to_pixels
+from orefield.report.pictures import error_pixels
 from orefield.runs.folder import Run, load_trainer
 from orefield.scenes import Scene, View
 from orefield.training.trainer import Trainer
 from orefield.types import RadianceField
-from orefield.viewer.layers import hardness_pixels, layer_pixels
-from orefield.viewer.look import Show
 
 NAMED = {"white": "#ffffff", "black": "#000000"}
 Corners = tuple[float, float, float, float, float, float]
@@ -66,21 +67,15 @@ class Painting:
             return _with_alpha(seen), None
         if self.show == "error":
             assert view is not None
-            return error_pixels(over, self._photograph(view)), None
+            truth = photograph_over(view.image.float() / 255, self.background)
+            return error_pixels(over, truth), None
         if self.show == "depth":
             distance = seen.median * float(self.scene.to_world[0, 0])
             return layer_pixels("depth", seen, camera, pose), distance.numpy()
         if self.show == "color":
             return to_pixels(over), None
-        layer: Show = "opacity" if self.show == "opacity" else "normals"
+        layer: Layer = "opacity" if self.show == "opacity" else "normals"
         return layer_pixels(layer, seen, camera, pose), None
-
-    def _photograph(self, view: View) -> Float[Tensor, "height width 3"]:
-        pixels = view.image.float() / 255
-        if pixels.shape[-1] == 3:
-            return pixels
-        alpha = pixels[..., 3:]
-        return pixels[..., :3] * alpha + (1 - alpha) * self.background
 
     def _hardness(self, view: View) -> np.ndarray:
         assert self.trainer is not None
@@ -99,8 +94,8 @@ def _with_alpha(seen: RenderedView) -> Image.Image:
 
 def _cropped(run: Run, scene: Scene, crop: Corners) -> CroppedField:
     corners = torch.tensor([crop[:3], crop[3:]], dtype=torch.float64)
-    inside = (corners - scene.to_world[:3, 3]) / scene.to_world[0, 0]
-    low, high = inside.amin(0).float(), inside.amax(0).float()
+    inside = points_to_scene(corners.T, scene.to_world)
+    low, high = inside.amin(1).float(), inside.amax(1).float()
     half = scene.background_extent / 2
     beyond = bool(((high < 0.5 - half) | (low > 0.5 + half)).any())
     if scene.frustum is None and (beyond or bool((low >= high).any())):

@@ -19,6 +19,11 @@ def reopen_scene(header: RunHeader, source: str = "", allow_outside: bool = Fals
     a scene that is not there or cannot be read; warns of one that has changed since.
     """
     where = source or header.source
+    if not where:
+        raise SceneError(
+            "the run was trained on a scene that was made in memory, not read; from Python, "
+            "resume_run(folder, scene) takes one"
+        )
     if not source and not Path(where).exists() and where not in names():
         raise SceneError(f"{where}: the run's scene is not there; --scene says where it lies now")
     stored = header.config.scene

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orefield.evaluation.mining_maps import MiningMap, ProbeView, mining_map
-from orefield.report.pictures import Pixels, save_picture
+from orefield.rendering.pixels import Pixels
+from orefield.report.pictures import save_picture
 from orefield.report.video import INSTALL, can_write_video, write_video
 from orefield.runs.folder import Run, refuse_links
 from orefield.runs.loop import TrainingRun
@@ -69,7 +70,7 @@ def open_page(host: str, port: int) -> Iterator[ViewerPage]:
 
 
 class FilmFolder:
-    """Frames as PNG files and, where imageio and PyAV are installed, an mp4, in renders/path."""
+    """Frames as PNG files and, where PyAV is installed, an mp4, in renders/path."""
 
     def __init__(self, run: Path) -> None:
         """`run`: the run's folder."""

@@ -1,5 +1,6 @@
 """Scenes: photographs with known camera poses, read from disk or computed."""
 
+from orefield.scenes.in_memory import scene_of_views as scene_of_views
 from orefield.scenes.load import open_scene as open_scene
 from orefield.scenes.pixel_sampler import PixelSampler as PixelSampler
 from orefield.scenes.scene import Scene as Scene

@@ -1,29 +1,28 @@
 """Opens a scene, given its path or the name of an embedded one."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from orefield.config import SceneConfig
 from orefield.scenes import embedded
+from orefield.scenes.assemble import assemble
 from orefield.scenes.dataparsers.blender import TRAIN, parse_blender
 from orefield.scenes.dataparsers.colmap import MODEL_FOLDERS, has_model, parse_colmap
 from orefield.scenes.dataparsers.dtu import CAMERAS, has_cameras, parse_dtu
 from orefield.scenes.dataparsers.llff import POSES, parse_llff
-from orefield.scenes.dataparsers.parsed_scene import Folder, Frame, ParsedScene, evenly, is_file
+from orefield.scenes.dataparsers.parsed_scene import Folder, ParsedScene, evenly, is_file
 from orefield.scenes.dataparsers.transforms import parse_transforms
-from orefield.scenes.images import LoadedFrame, find_whites, read_frames
+from orefield.scenes.images import find_whites, read_frames
 from orefield.scenes.memory import check_memory
-from orefield.scenes.scene import Scene, SceneWarning, View, all_opaque
-from orefield.scenes.scene_box import find_box
-from orefield.scenes.scene_frustum import find_frustum, in_scene_units
-from orefield.scenes.shown import check_shown
+from orefield.scenes.scene import Scene
 from orefield.types import SceneError
 
 TRANSFORMS = "transforms.json"
+PREPARED = "prepare.json"
+"""What `orefield prepare` made has the same poses twice; its COLMAP model also has points, which
+say how far away things are."""
 LOOKED_FOR = {
     "blender": f"{TRAIN} (Blender)",
     "transforms": f"{TRANSFORMS} (instant-ngp, nerfstudio)",
@@ -38,7 +37,8 @@ def open_scene(source: str | Path, config: SceneConfig | None = None) -> Scene:
 
     The format is `config.format`, or found by the first of these that exists:
     `transforms_train.json` (Blender), `transforms.json` (instant-ngp, nerfstudio),
-    `poses_bounds.npy` (LLFF), a sparse model (COLMAP), `cameras_sphere.npz` (DTU).
+    `poses_bounds.npy` (LLFF), a sparse model (COLMAP), `cameras_sphere.npz` (DTU); of a folder that
+    `orefield prepare` wrote, the sparse model.
     The scene is moved and scaled so that its box becomes the unit cube.
     Raises SceneError, naming file and field, for whatever cannot be used.
     """
@@ -54,7 +54,7 @@ def open_scene(source: str | Path, config: SceneConfig | None = None) -> Scene:
             raise SceneError(
                 f"{path}: no training views; split: {parsed.split}; test views: {len(parsed.test)}"
             )
-        return replace(_assemble(name, parsed, config), source=where)
+        return replace(_read(name, parsed, config), source=where)
 
 
 def _locate(source: str | Path) -> Path:
@@ -85,6 +85,8 @@ def _parse(path: Path, config: SceneConfig) -> ParsedScene:
         "dtu": (has_cameras(path), lambda: parse_dtu(folder, config)),
     }
     wanted = list(formats) if config.format == "auto" else [config.format]
+    if config.format == "auto" and is_file(path / PREPARED):
+        wanted.sort(key=lambda name: name != "colmap")
     for name in wanted:
         exists, parse = formats[name]
         if exists:
@@ -104,8 +106,8 @@ def _parse_json(path: Path, config: SceneConfig) -> ParsedScene:
     return parse_transforms(folder, path, config)
 
 
-def _assemble(name: str, parsed: ParsedScene, config: SceneConfig) -> Scene:
-    """Read the photographs and move everything into the unit cube."""
+def _read(name: str, parsed: ParsedScene, config: SceneConfig) -> Scene:
+    """Read the photographs, and move everything into the unit cube."""
     train = evenly(parsed.train, config.max_images)
     test = evenly(parsed.test, config.max_test_views)
     split = parsed.split
@@ -115,55 +117,5 @@ def _assemble(name: str, parsed: ParsedScene, config: SceneConfig) -> Scene:
     how = check_memory([*train, *test], parsed.downscale, config.masks == "ignore")
     whites = find_whites([*train, *test])
     reading = parsed.downscale, config, whites, how
-    loaded = read_frames(train, *reading)
-    opaque = all_opaque(frame.image for frame in loaded)
-    hints = parsed.points, parsed.ball, parsed.half_extent
-    frustum = None
-    if (found := find_frustum(train, opaque, parsed.points, config)) is not None:
-        frustum, box = found
-    else:
-        box = find_box(train, opaque, *hints, config.background_extent, config.box, config.near)
-    to_world = box.to_world(config.box_scale)
-    side = float(to_world[0, 0])
-
-    def views(frames: Sequence[Frame], loaded: Sequence[LoadedFrame]) -> tuple[View, ...]:
-        made, ignored = [], []
-        for frame, (image, valid, depth) in zip(frames, loaded, strict=True):
-            if valid is not None and not bool(valid.any()):
-                ignored.append(frame)
-                continue
-            camera = frame.camera.rescaled(1 / parsed.downscale)
-            position = (frame.pose[:, 3:] - to_world[:3, 3:]) / side
-            pose = torch.cat((frame.pose[:, :3], position), 1).float()
-            scaled = None if depth is None else depth / side
-            made.append(View(frame.name, camera, pose, image, valid, scaled))
-        if ignored:
-            _warn_of_ignored(ignored, len(frames))
-        return tuple(made)
-
-    train_views = views(train, loaded)
-    if not train_views:
-        raise SceneError(f"{train[0].image.parent}: masks ignore every pixel of all {len(train)}")
-    test_views = views(test, read_frames(test, *reading))
-    check_shown(train[0].image.parent, train_views, test_views)
-    return Scene(
-        name,
-        train_views,
-        test_views,
-        to_world,
-        box.near / side,
-        split,
-        box.background_extent,
-        None if frustum is None else in_scene_units(frustum, to_world),
-        config=config,
-    )
-
-
-def _warn_of_ignored(frames: Sequence[Frame], used: int) -> None:
-    names = ", ".join(frame.name for frame in frames)
-    warnings.warn(
-        f"{frames[0].mask}: the mask ignores every pixel; {len(frames)} of {used} photographs are "
-        f"left out because of such masks: {names}",
-        SceneWarning,
-        stacklevel=2,
-    )
+    parts = (train, read_frames(train, *reading)), (test, read_frames(test, *reading))
+    return assemble(name, replace(parsed, split=split), *parts, config)

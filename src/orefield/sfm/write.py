@@ -12,9 +12,10 @@ from torch import Tensor
 from orefield.cameras import Camera
 from orefield.errors import SceneError
 from orefield.scenes.dataparsers.pose_conventions import from_opengl
+from orefield.scenes.load import PREPARED
 from orefield.system.files import write_json
 
-RECORD = "prepare.json"
+RECORD = PREPARED
 """Marks a folder that `prepare` made: nothing is replaced in one without it."""
 OURS = ("images", "sparse", "colmap", "transforms.json", RECORD)
 """What `prepare` writes into a folder, and all that --overwrite removes."""

@@ -1,4 +1,4 @@
-"""Between the page, whose coordinates are scene units, and camera paths in those of the files."""
+"""Cameras as the page has them: quaternions, positions, vertical fields of view."""
 
 import math
 
@@ -7,21 +7,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from orefield.cameras import Camera
-
-
-def to_files(pose: Float[Tensor, "3 4"], to_world: Float[Tensor, "4 4"]) -> Float[Tensor, "3 4"]:
-    """A pose in scene units as one in the coordinates of the scene's files, float64.
-
-    `to_world` is the scene's: a scale and a shift, so that axes stay as they are.
-    """
-    pose, to_world = pose.double(), to_world.double()
-    return torch.cat([pose[:, :3], to_world[0, 0] * pose[:, 3:] + to_world[:3, 3:]], 1)
-
-
-def to_scene(pose: Float[Tensor, "3 4"], to_world: Float[Tensor, "4 4"]) -> Float[Tensor, "3 4"]:
-    """The inverse of `to_files`."""
-    pose, to_world = pose.double(), to_world.double()
-    return torch.cat([pose[:, :3], (pose[:, 3:] - to_world[:3, 3:]) / to_world[0, 0]], 1)
 
 
 def pose_of(

@@ -7,10 +7,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from orefield.cameras import view_rays
+from orefield.cameras.file_units import pose_to_scene
 from orefield.cameras.path_file import CameraPath
-from orefield.viewer.coordinates import to_scene
+from orefield.rendering.pixels import Pixels, to_pixels
 from orefield.viewer.jobs import RenderJob
-from orefield.viewer.layers import Pixels, to_pixels
 from orefield.viewer.picture import Subject
 
 
@@ -63,7 +63,7 @@ class Film:
             if self.frame == 0:
                 self.output.begin()
             camera = self.path.camera(self.frame)
-            pose = to_scene(self.path.frames[self.frame].pose, self.to_world)
+            pose = pose_to_scene(self.path.frames[self.frame].pose, self.to_world)
             rays = view_rays(camera, pose.float())
             shape = camera.height, camera.width
             self._job = RenderJob(subject.sampler, rays, shape, subject.speed)

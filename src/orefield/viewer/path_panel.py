@@ -9,10 +9,11 @@ import numpy as np
 import torch
 import viser
 
+from orefield.cameras.file_units import pose_to_files, pose_to_scene
 from orefield.cameras.path_file import CameraPath, PathPose, write_path
 from orefield.errors import OrefieldError
 from orefield.viewer.clients import ClientPage, Clients, Post
-from orefield.viewer.coordinates import quaternion_of, to_files, to_scene
+from orefield.viewer.coordinates import quaternion_of
 from orefield.viewer.film import Film, FilmOutput
 from orefield.viewer.path_editor import (
     MOST_FPS,
@@ -126,7 +127,7 @@ class PathPanel:
             self.preview = None
             return
         one = path.frames[frame % len(path.frames)]
-        page.move_to(to_scene(one.pose, self.to_world), one.fov)
+        page.move_to(pose_to_scene(one.pose, self.to_world), one.fov)
 
     def _index(self) -> int:
         return self.chosen.options.index(self.chosen.value) if self.editor.keyframes else -1
@@ -135,7 +136,7 @@ class PathPanel:
         eye = page.visitor.eye
         if eye is None:
             return
-        one = PathPose(to_files(eye.pose, self.to_world), eye.fov)
+        one = PathPose(pose_to_files(eye.pose, self.to_world), eye.fov)
         self._show(self.editor.insert(len(self.editor.keyframes), one))
 
     def _edit(self, what: str, page: ClientPage) -> None:
@@ -144,7 +145,7 @@ class PathPanel:
             return
         if what == "Go to":
             one = self.editor.keyframes[index]
-            page.move_to(to_scene(one.pose, self.to_world), one.fov)
+            page.move_to(pose_to_scene(one.pose, self.to_world), one.fov)
         elif what == "Delete":
             self.editor.remove(index)
             self._show(index)
@@ -198,7 +199,7 @@ class PathPanel:
         self._drawn = []
         scene, aspect = self.server.scene, self.editor.width / self.editor.height
         for number, one in enumerate(marks):
-            pose = to_scene(one.pose, self.to_world)
+            pose = pose_to_scene(one.pose, self.to_world)
             frustum = scene.add_camera_frustum(
                 f"/path/keyframe_{number}",
                 radians(one.fov),
@@ -217,7 +218,7 @@ class PathPanel:
 
     def _line(self) -> viser.SceneNodeHandle:
         frames = self.editor.path().frames[:: max(len(self.editor.path().frames) // _DRAWN, 1)]
-        poses = torch.stack([to_scene(one.pose, self.to_world) for one in frames])
+        poses = torch.stack([pose_to_scene(one.pose, self.to_world) for one in frames])
         places = poses[:, :, 3].numpy().astype(np.float32)
         points = np.stack([places[:-1], places[1:]], 1)
         return self.server.scene.add_line_segments(

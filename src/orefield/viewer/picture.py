@@ -3,27 +3,19 @@
 import dataclasses
 from dataclasses import dataclass
 from time import perf_counter
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
 from orefield.evaluation.mining_maps import MiningMap, ProbeView, probe_view
+from orefield.evaluation.mining_pixels import hardness_pixels, kept_pixels
+from orefield.rendering.pixels import Layer, Pixels, layer_pixels, to_pixels
 from orefield.scenes.scene import View
 from orefield.types import RadianceField, Sampler
 from orefield.viewer.jobs import Mapping, RenderJob, Speed
-from orefield.viewer.layers import (
-    Pixels,
-    axial_depth,
-    framed,
-    hardness_pixels,
-    kept_pixels,
-    layer_pixels,
-    photograph,
-    side_by_side,
-    to_pixels,
-)
+from orefield.viewer.layers import axial_depth, framed, photograph, side_by_side
 from orefield.viewer.look import MINED, PHOTOGRAPHED, Eye, Look, nearest_view
 
 _INSIDE = 0.1
@@ -117,7 +109,8 @@ class Picture:
         if self.view is None:
             assert self.job is not None
             view, camera = self.job.view(self.background), self.camera
-            pixels = layer_pixels(self.look.show, view, camera, self.eye.pose)
+            layer = cast(Layer, self.look.show)  # all others look through a photograph's camera
+            pixels = layer_pixels(layer, view, camera, self.eye.pose)
             depth = self._hiding() if self._is_inside() else axial_depth(view, camera)
             return Shown(pixels, depth, "")
         pixels = framed(self._through_photograph(self.view), self.eye.width / self.eye.height)

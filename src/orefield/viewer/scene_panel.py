@@ -8,10 +8,11 @@ import torch
 import viser
 from jaxtyping import Float
 
+from orefield.rendering.pixels import to_pixels
 from orefield.scenes.scene import Scene, View
 from orefield.viewer.clients import Clients, Post
 from orefield.viewer.coordinates import quaternion_of, vertical_fov
-from orefield.viewer.layers import photograph, to_pixels
+from orefield.viewer.layers import photograph
 from orefield.viewer.render_loop import Corner, RenderLoop
 
 _THUMBNAIL = 96

@@ -1,7 +1,7 @@
 """What is done with the keys of a JSON scene: read, refused, known to say nothing here, or unknown.
 
 A key that would change the camera and is not read is refused. One that is read nowhere and not
-known to be harmless is named in a warning. docs/scenes.md has the same table for people.
+known to be harmless is named in a warning. docs/scene-keys.md has the same table for people.
 """
 
 import re

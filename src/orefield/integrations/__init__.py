@@ -1,0 +1,1 @@
+"""Orefield inside of other people's frameworks. Each module needs its framework installed."""
