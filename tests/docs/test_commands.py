@@ -64,19 +64,28 @@ def trained_tankard(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
+@pytest.fixture(scope="module")
+def raced(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("docs") / "race"
+    assert main(["race", str(tiny_folder), "--out", str(out), *MORE["race"]]) == 0
+    return out
+
+
 @pytest.fixture
 def place(
     trained_tankard: Path,
+    raced: Path,
     tiny_folder: Path,
     real_scenes: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Path:
     """A folder with everything that the pages speak of."""
-    for name in ("scene", "lego"):
+    for name in ("scene", "lego", "fox", "fern", "bonsai"):
         shutil.copytree(tiny_folder, tmp_path / "path" / "to" / name)
     for name in ("tankard", "a", "b", "mine", "long"):
         shutil.copytree(trained_tankard, tmp_path / "runs" / name)
+    shutil.copytree(raced, tmp_path / "runs" / "race")
     for folder in (tmp_path / "photos", tmp_path / "path" / "to" / "photographs"):
         folder.mkdir()
         for i in range(0, 12, 2):
@@ -92,14 +101,14 @@ def place(
 
 
 def words_of(command: str) -> list[str]:
-    words = shlex.split(command)[1:]
+    words = ["path/to/scene" if word == "SCENE" else word for word in shlex.split(command)[1:]]
     more = MORE.get(words[0], ())
     if words[0] in ("train", "race"):
-        words = ["path/to/scene" if word == "SCENE" else word for word in words]
-        if "path/to/scene" not in words and "path/to/lego" not in words:
-            more = (*SMALL, *more)
-        if "--out" not in words and words[0] == "train" and "--budget-of" not in words:
-            more = (*more, "--overwrite", f"--out=runs/{Path(words[1]).name}")
+        small = ("--scene.downscale=1",) if any(w.startswith("path/to") for w in words) else SMALL
+        more = (*small, *more)
+    if words[0] == "train" and "--budget-of" not in words:
+        named = "--out" in words
+        more = (*more, "--overwrite", *(() if named else (f"--out=runs/{Path(words[1]).name}",)))
     if words[:2] == ["bench", "run"]:
         more = (*FIELD, "--seconds=0.5", "--device=cpu")
     if words[0] == "render" and "test" in words:
@@ -108,7 +117,7 @@ def words_of(command: str) -> list[str]:
         more = ("--resolution=32",) if "mesh" in words else ("--points=300",)
     if words[0] == "prepare" and "walk.mp4" in words:
         more = (*more, "--overwrite", "--frames=6")
-    return ["path/to/scene" if word == "SCENE" else word for word in (*words, *more)]
+    return [*words, *more]
 
 
 def watch_for_a_moment(words: list[str]) -> int:
@@ -142,7 +151,7 @@ def test_every_command_of_a_page_does_its_work(
 def test_every_program_of_a_page_runs(page: Path, place: Path) -> None:
     shutil.rmtree(place / "runs" / "mine")
     for code in pieces(page):
-        quick = re.sub(r"seconds=(\d)0", r"seconds=\1", code)
+        quick = re.sub(r"seconds=(\d)0", r"seconds=\1.0", code)
         exec(compile(quick, page.name, "exec"), {})
         assert (place / "runs" / "mine" / "metrics.json").exists()
 
