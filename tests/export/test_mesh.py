@@ -6,7 +6,7 @@ import torch
 import trimesh
 
 from orefield.errors import ExportError
-from orefield.export.mesh import Mesh, extract_mesh, lattice_bytes
+from orefield.export.mesh import Mesh, _closed, extract_mesh, lattice_bytes
 from solid_field import TO_WORLD, ball, space_of, views_round
 
 MIDDLE = (0.5, 0.5, 0.5)
@@ -43,6 +43,25 @@ def test_what_no_view_sees_is_left_out_unless_asked_for():
     assert away(whole).min() == pytest.approx(0.2, abs=0.01)
     outside = extract_mesh(hollow, views_round(), 48, smallest_part=0.0)
     assert away(outside).min() > 0.34
+
+
+def test_narrow_gaps_in_what_is_seen_are_closed_and_wide_ones_are_not():
+    n = 60
+    x, y = np.meshgrid(np.arange(n), np.arange(n), indexing="ij")
+    corner = (x * n + y)[:-1, :-1].ravel()
+    faces = np.concatenate(
+        [
+            np.stack([corner, corner + 1, corner + n], 1),
+            np.stack([corner + 1, corner + n + 1, corner + n], 1),
+        ]
+    )
+    seen = np.ones((n, n), bool)
+    seen[10:20, 10:20] = False  # ten edges wide: closed
+    seen[25:55, 20:55] = False  # thirty: stays, but for its corners
+    closed = _closed(seen.ravel(), faces).reshape(n, n)
+    assert closed[10:20, 10:20].all()
+    assert closed[seen].all()
+    assert not closed[34:46, 30:45].any()
 
 
 def test_small_parts_are_left_out():

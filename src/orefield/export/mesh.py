@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +25,8 @@ SURFACE_DENSITY = 50.0
 """Density of the surface, per side of the scene's box: half of the light is gone after 1/72."""
 FRUSTUM_FAR = 0.95
 """How deep a frustum's cube is meshed without a crop: 20 times as far as its near plane."""
+_CLOSED = 8
+"""Edges from vertices that are seen, on both sides, across which a hole is closed."""
 _SLAB = 2**20
 """Points of the lattice evaluated at once."""
 
@@ -80,8 +83,8 @@ def extract_mesh(
     if space.frustum is not None and crop is not None:
         triangles = triangles[within(space, points, crop).numpy()[triangles].all(1)]
     if views:
-        shown = seen(space, views, points, cell, partial(report, "what photographs show"))
-        triangles = triangles[shown.numpy()[triangles].all(1)]
+        shown = seen(space, views, points, cell, partial(report, "what photographs show")).numpy()
+        triangles = triangles[_closed(shown, triangles)[triangles].all(1)]
     if not len(triangles):
         raise ExportError("no surface in the region that any photograph shows")
     triangles = _large_parts(triangles, points.shape[1], smallest_part)
@@ -151,15 +154,40 @@ def _large_parts(
     triangles: Int[np.ndarray, "faces 3"], vertices: int, smallest: float
 ) -> Int[np.ndarray, "kept 3"]:
     """The faces of connected parts that have enough of them."""
-    from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    edges = np.concatenate([triangles[:, :2], triangles[:, 1:]])
-    linked = coo_matrix((np.ones(len(edges), np.int8), edges.T), (vertices, vertices))
+    linked = _neighbors(triangles, vertices)
     part = connected_components(linked, directed=False)[1][triangles[:, 0]]
     sizes = np.bincount(part)
     kept: Int[np.ndarray, "kept 3"] = triangles[sizes[part] >= smallest * sizes.max()]
     return kept
+
+
+def _closed(
+    seen: Bool[np.ndarray, " vertices"], triangles: Int[np.ndarray, "faces 3"]
+) -> Bool[np.ndarray, " vertices"]:
+    """What is seen, and what lies in narrow gaps of it: morphological closing along the edges.
+
+    Where density is soft, photographs show a surface in patches; a mesh should not be torn there.
+    """
+    linked = _neighbors(triangles, len(seen)) > 0
+    linked = linked + linked.T
+
+    def grown(some: Bool[np.ndarray, " vertices"]) -> Bool[np.ndarray, " vertices"]:
+        for _ in range(_CLOSED):
+            some = some | (linked @ some)
+        return some
+
+    closed: Bool[np.ndarray, " vertices"] = seen | ~grown(~grown(seen))
+    return closed
+
+
+def _neighbors(triangles: Int[np.ndarray, "faces 3"], vertices: int) -> Any:
+    """A sparse matrix with an entry for each edge, in one of its two directions."""
+    from scipy.sparse import csr_matrix
+
+    edges = np.concatenate([triangles[:, :2], triangles[:, 1:], triangles[:, ::2]])
+    return csr_matrix((np.ones(len(edges), np.int32), edges.T), (vertices, vertices))
 
 
 def _used(
