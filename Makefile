@@ -3,8 +3,8 @@
 #   make test    the tests, on all cores
 # And, for developers,
 #   make test-all    the tests, then those that take long (lengthy fuzzing)
-#   make test-nerfbaselines, test-nerfstudio    those of other frameworks, each in an environment
-#                    of its own, because they pin older packages
+#   make test-nerfbaselines    those of that framework, in an environment of its own, because it
+#                    pins older packages
 # TORCH picks PyTorch's build, e.g. make demo TORCH="torch --index-url https://download.pytorch.org/whl/cpu"
 
 PYTHON ?= python3
@@ -13,7 +13,7 @@ DEMO_SCENE ?= tankard
 DEMO_SECONDS ?= 40
 BIN := .venv/bin
 
-.PHONY: demo test test-all test-slow test-nerfbaselines test-nerfstudio clean
+.PHONY: demo test test-all test-slow test-nerfbaselines clean
 
 demo: .venv/installed
 	$(BIN)/orefield train $(DEMO_SCENE) --seconds $(DEMO_SECONDS) --out runs/demo --overwrite
@@ -29,18 +29,13 @@ test-slow: .venv/installed-dev
 test-nerfbaselines: .venv-nerfbaselines/installed
 	.venv-nerfbaselines/bin/python -m pytest -q tests/integrations/test_nerfbaselines.py
 
-test-nerfstudio: .venv-nerfstudio/installed
-	.venv-nerfstudio/bin/python -m pytest -q tests/integrations/test_nerfstudio.py
-
 clean:
-	rm -rf .venv .venv-nerfbaselines .venv-nerfstudio
+	rm -rf .venv .venv-nerfbaselines
 
-.venv-nerfbaselines/installed: TORCH_THERE = $(TORCH)
-.venv-nerfstudio/installed: TORCH_THERE = torch==2.7.1 torchvision==0.22.1
-.venv-%/installed: pyproject.toml
-	$(PYTHON) -m venv .venv-$*
-	.venv-$*/bin/python -m pip install -q $(TORCH_THERE)
-	.venv-$*/bin/python -m pip install -q -e '.[$*,export]' 'beartype>=0.18' 'hypothesis>=6.100' 'pytest>=8' 'pytest-xdist>=3.6'
+.venv-nerfbaselines/installed: pyproject.toml
+	$(PYTHON) -m venv .venv-nerfbaselines
+	.venv-nerfbaselines/bin/python -m pip install -q $(TORCH)
+	.venv-nerfbaselines/bin/python -m pip install -q -e '.[nerfbaselines,export]' beartype hypothesis pytest pytest-xdist
 	touch $@
 
 # One stamp per kind of install; pyproject.toml is all that an editable install depends on.

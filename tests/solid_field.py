@@ -21,9 +21,10 @@ TO_WORLD = torch.tensor([[2.0, 0, 0, 10], [0, 2, 0, -5], [0, 0, 2, 3], [0, 0, 0,
 class SolidField(nn.Module):
     """Dense inside of a solid, by the distance from its surface; red, more so from +x."""
 
-    def __init__(self, outside: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, outside: Callable[[Tensor], Tensor], steep: float = STEEP) -> None:
         super().__init__()
-        self.outside, self.weight = outside, nn.Parameter(torch.zeros(1))
+        self.outside, self.steep = outside, steep
+        self.weight = nn.Parameter(torch.zeros(1))
 
     def encode_directions(
         self, directions: Float[Tensor, "rays 3"]
@@ -32,7 +33,7 @@ class SolidField(nn.Module):
 
     def _log_density(self, positions: Float[Tensor, "3 samples"]) -> Float[Tensor, " samples"]:
         # exp(3.9) = 50 on the surface.
-        return (3.912 - STEEP * self.outside(positions)).clamp(-20, 7)
+        return (3.912 - self.steep * self.outside(positions)).clamp(-20, 7)
 
     def density(self, positions: Float[Tensor, "3 points"]) -> Float[Tensor, " points"]:
         return self._log_density(positions).exp()
@@ -54,9 +55,9 @@ def ball(center: tuple[float, float, float], radius: float) -> Callable[[Tensor]
     return lambda p: (p - torch.tensor(center)[:, None]).norm(dim=0) - radius
 
 
-def space_of(outside: Callable[[Tensor], Tensor]) -> FieldInSpace:
+def space_of(outside: Callable[[Tensor], Tensor], steep: float = STEEP) -> FieldInSpace:
     config = SamplerConfig(steps_per_diagonal=400, cone_angle=0.0, resolution=16)
-    return FieldInSpace(SolidField(outside), OccupancySampler(config, 0.0), TO_WORLD)
+    return FieldInSpace(SolidField(outside, steep), OccupancySampler(config, 0.0), TO_WORLD)
 
 
 def views_round(number: int = 6, size: int = 64) -> list[View]:

@@ -45,6 +45,13 @@ def test_what_no_view_sees_is_left_out_unless_asked_for():
     assert away(outside).min() > 0.34
 
 
+def test_a_soft_surface_is_not_torn():
+    """Seven eighths of the light are stopped before it: its median depth lies four cells away."""
+    soft = space_of(ball(MIDDLE, 0.3), steep=25.0)
+    mesh = extract_mesh(soft, views_round(12), 96)
+    assert trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).is_watertight
+
+
 def test_narrow_gaps_in_what_is_seen_are_closed_and_wide_ones_are_not():
     n = 60
     x, y = np.meshgrid(np.arange(n), np.arange(n), indexing="ij")

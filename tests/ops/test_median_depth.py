@@ -19,12 +19,13 @@ def along(counts: list[int], seed: int) -> tuple[torch.Tensor, ...]:
     return s, t, dt, torch.stack([number.cumsum(0) - number, number], 1)
 
 
-def test_in_a_homogeneous_medium_it_is_where_the_transmittance_is_one_half():
+@pytest.mark.parametrize("stopped", [0.5, 0.95])
+def test_in_a_homogeneous_medium_it_is_where_so_much_light_is_stopped(stopped):
     sigma, dt = 2.0, 0.01
     t = (torch.arange(200) + 0.5) * dt + 1
     s = torch.full_like(t, math.log(sigma))
-    found = median_depth(s, t, torch.full_like(t, dt), torch.tensor([[0, 200]]))
-    assert float(found) == pytest.approx(1 + math.log(2) / sigma, rel=1e-5)
+    found = median_depth(s, t, torch.full_like(t, dt), torch.tensor([[0, 200]]), None, stopped)
+    assert float(found) == pytest.approx(1 - math.log(1 - stopped) / sigma, rel=1e-5)
 
 
 def test_where_transmittance_stays_above_one_half_it_is_zero():

@@ -17,6 +17,8 @@ from orefield.scenes.scene import View
 
 _WIDTH = 256
 """Pixels along the longer side of the depths that are rendered, at most."""
+_STOPPED = 0.95
+"""Share of a ray's light behind whose distance nothing counts as seen."""
 _VIEWS = 100
 """Views that are looked from, at most."""
 
@@ -28,7 +30,10 @@ def seen(
     cell: float,
     report: Callable[[float], None] = lambda share: None,
 ) -> Bool[Tensor, " points"]:
-    """Whether some view sees each point, in scene units: at most two cells behind its median depth.
+    """Whether some view sees each point, in scene units: light reaches it, or nearly does.
+
+    That is at most two cells behind the distance at which nearly all light has been stopped. The
+    median would not do: before a soft surface half of the light has been stopped already.
 
     `cell`: the width of a cell of the lattice that the points come from, in scene units, in a
     frustum in its cube. Of a pixel and its neighbors the deepest counts, so that edges and slopes
@@ -39,7 +44,7 @@ def seen(
     for index, view in enumerate(chosen):
         camera = view.camera
         camera = camera.rescaled(min(_WIDTH / max(camera.width, camera.height), 1.0))
-        depth = render_view(space.field, space.sampler, camera, view.pose).median
+        depth = render_view(space.field, space.sampler, camera, view.pose, stopped=_STOPPED).median
         depth = torch.where(depth > 0, depth, torch.inf)[None]
         deepest = torch.nn.functional.max_pool2d(depth, 3, stride=1, padding=1)[0]
         # In a frustum a cell is as deep as disparity makes it.

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from orefield.ops.volume_rendering import MAX_LOG_DENSITY
 
-HALF = math.log(2)
 _OPAQUE = 64.0
 """An optical depth behind which nothing is left."""
 
@@ -27,13 +26,17 @@ def median_depth(
     dt: Float[Tensor, " samples"],
     spans: Int[Tensor, "rays 2"],
     before: Float[Tensor, " rays"] | None = None,
+    stopped: float = 0.5,
 ) -> Float[Tensor, " rays"]:
     """Median distance along each ray, differentiable in the log densities.
+
+    For another share of the light that is `stopped`, the distance where that is.
 
     `before` is the optical depth each ray had before its first sample here, if any: a ray may be
     rendered in chunks, and has its median in one of them. Of density 2 everywhere beyond t = 1 it
     is 1 + ln 2 / 2 = 1.347.
     """
+    wanted = -math.log(1 - stopped)
     x = torch.exp(log_density.clamp(max=MAX_LOG_DENSITY)) * dt
     first, count = spans[:, 0].long(), spans[:, 1].long()
     ray = torch.repeat_interleave(count)
@@ -42,7 +45,7 @@ def median_depth(
     through = torch.nn.functional.pad(bounded.cumsum(0), (1, 0))
     start = through[first] if before is None else through[first] - before.double()
     ahead = (through[:-1] - start[ray]).to(x.dtype)
-    crossing = ((ahead < HALF) & (ahead + x >= HALF)).nonzero()[:, 0]
+    crossing = ((ahead < wanted) & (ahead + x >= wanted)).nonzero()[:, 0]
     x, ahead = x[crossing], ahead[crossing]
-    found = t[crossing] - dt[crossing] / 2 + dt[crossing] * (HALF - ahead) / x
+    found = t[crossing] - dt[crossing] / 2 + dt[crossing] * (wanted - ahead) / x
     return t.new_zeros(len(spans)).index_add(0, ray[crossing], found)

@@ -36,7 +36,7 @@ class RenderedView:
     mean along the line in the cube, where infinity is a point."""
     median: Float[Tensor, "height width"]
     """Distance at which half of a ray's light has been stopped; 0 where more than half passes.
-    Unlike the expected distance it never lies between two surfaces."""
+    Unlike the expected distance it never lies between two surfaces. Or another share than half."""
 
 
 class RenderedRays(NamedTuple):
@@ -51,16 +51,19 @@ class RenderedRays(NamedTuple):
 
 
 @torch.no_grad()
-def render_rays(field: RadianceField, sampler: Sampler, rays: Rays) -> RenderedRays:
+def render_rays(
+    field: RadianceField, sampler: Sampler, rays: Rays, stopped: float = 0.5
+) -> RenderedRays:
     """Render rays, each until its transmittance is below MIN_TRANSMITTANCE; few or many.
 
-    Raises OrefieldError for rays that are not finite.
+    `stopped`: the share of light at whose distance `median` is. Raises OrefieldError for rays that
+    are not finite.
     """
     for name, values in vars(rays).items():
         if not bool(values.isfinite().all()):
             raise OrefieldError(f"{name} of rays must be finite, got {_first_bad(values)}")
     parts = [
-        _render_some(field, sampler, rays[start : start + _RAYS])
+        _render_some(field, sampler, rays[start : start + _RAYS], stopped)
         for start in range(0, max(len(rays), 1), _RAYS)
     ]
     return RenderedRays(*(torch.cat(values) for values in zip(*parts, strict=True)))
@@ -71,7 +74,9 @@ def _first_bad(values: Float[Tensor, "rays 3"]) -> str:
     return f"{values[row].tolist()} for ray {row}"
 
 
-def _render_some(field: RadianceField, sampler: Sampler, rays: Rays) -> RenderedRays:
+def _render_some(
+    field: RadianceField, sampler: Sampler, rays: Rays, stopped: float
+) -> RenderedRays:
     color = torch.zeros_like(rays.origins)
     opacity, depth, median = torch.zeros(3, len(rays), device=color.device)
     active = torch.arange(len(rays), device=color.device)
@@ -83,7 +88,8 @@ def _render_some(field: RadianceField, sampler: Sampler, rays: Rays) -> Rendered
         chunk, _ = volume_rendering_forward(raw, samples.t, samples.dt, samples.spans)
         remaining = 1 - opacity[active]
         passed = -remaining.clamp(min=1e-10).log()  # the optical depth so far
-        median[active] += median_depth(raw[:, 0], samples.t, samples.dt, samples.spans, passed)
+        along = samples.t, samples.dt, samples.spans, passed
+        median[active] += median_depth(raw[:, 0], *along, stopped)
         color[active] += remaining[:, None] * chunk.color
         opacity[active] += remaining * chunk.opacity
         depth[active] += remaining * chunk.depth
@@ -102,17 +108,19 @@ def render_view(
     camera: Camera,
     pose: Float[Tensor, "3 4"],
     background: float = 1.0,
+    stopped: float = 0.5,
 ) -> RenderedView:
     """Render a whole view; `background` is 1 for white, 0 for black.
 
-    `pose` is camera to scene in OpenCV axes, in scene units. Raises OrefieldError for one that is
+    `pose` is camera to scene in OpenCV axes, in scene units. `stopped`: the share of light at whose
+    distance `median` is. Raises OrefieldError for one that is
     not finite, or not of this shape.
     """
     if pose.shape != (3, 4) or not bool(pose.isfinite().all()):
         got = f"{list(pose.shape)}: {pose.tolist()}"
         raise OrefieldError(f"pose must be finite numbers [3, 4], got {got}")
     rays = view_rays(camera, pose).to(device_of(field))
-    color, opacity, depth, median = (v.cpu() for v in render_rays(field, sampler, rays))
+    color, opacity, depth, median = (v.cpu() for v in render_rays(field, sampler, rays, stopped))
     color = over_background(color, opacity, background).clamp(0, 1)
     depth = depth / opacity.clamp(min=1e-6)
     shape = (camera.height, camera.width)

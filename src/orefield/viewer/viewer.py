@@ -26,8 +26,6 @@ from orefield.viewer.training_panel import TrainingPanel
 
 _LONGEST = 0.2
 """Seconds after one step at most, however much of the time the viewer may take."""
-_BEHIND = 0.35
-"""Of the distance to what the cameras look at."""
 _LEAST_FOV = 30.0
 _IDLE = 0.01
 """Seconds of sleep while nobody wants anything."""
@@ -104,7 +102,10 @@ class Viewer:
 
 
 def _set_up_camera(server: viser.ViserServer, scene: Scene) -> None:
-    """Begin behind and above the first photograph's camera; turn about what the cameras see."""
+    """Begin where the first photograph was taken; turn about what the cameras see.
+
+    Behind the cameras nothing was learned: a page that began there would begin with a poor picture.
+    """
     poses = torch.stack([view.pose for view in scene.train]).double()
     first, up = poses[0], -poses[:, :, 1].mean(0)
     if float(up.norm()) < 0.1:
@@ -114,7 +115,7 @@ def _set_up_camera(server: viser.ViserServer, scene: Scene) -> None:
     distance = max(1.0 if focus is None else float((focus - place) @ ahead), 0.2)
     server.scene.set_up_direction((up / up.norm()).numpy())
     camera = server.initial_camera
-    camera.position = (place + _BEHIND * distance * (up / up.norm() - ahead)).numpy()
+    camera.position = place.numpy()
     camera.look_at = (place + distance * ahead).numpy()
     camera.up = (up / up.norm()).numpy()
     camera.fov = radians(max(vertical_fov(scene.train[0].camera), _LEAST_FOV))
