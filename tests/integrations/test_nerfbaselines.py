@@ -110,6 +110,8 @@ def test_a_checkpoint_renders_what_was_trained_and_goes_on(dataset: dict, tmp_pa
 def test_a_setting_that_is_not_known_is_named(dataset: dict) -> None:
     with pytest.raises(ConfigError, match="stepz"):
         OrefieldMethod(train_dataset=dataset, config_overrides={"stepz": 3})
+    with pytest.raises(ConfigError, match="budgets are iterations here"):
+        OrefieldMethod(train_dataset=dataset, config_overrides={"steps": 0})
 
 
 def _write_as_blender(data: Path) -> None:

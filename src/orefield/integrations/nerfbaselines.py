@@ -1,8 +1,7 @@
 """Orefield as a method of nerfbaselines (1.2): its datasets in, its cameras rendered.
 
 `nerfbaselines train --method orefield --data ...` takes settings as `--set steps=2000` and
-`--set field.log2_hashmap_size=17`. A checkpoint is a run folder: `orefield render` and `export`
-read it, but for what needs the scene, which is nerfbaselines' own.
+`--set field.log2_hashmap_size=17`. A checkpoint is a run folder, whose scene is nerfbaselines' own.
 """
 
 import shutil
@@ -29,6 +28,8 @@ from orefield.types import Field, Sampler
 
 _STEPS = 5000
 """Of a training, unless `steps` says otherwise: budgets are iterations in nerfbaselines."""
+_STEP = "step.txt"
+"""Steps so far, beside a checkpoint: rendering reads nothing else that says so."""
 _LENSES = {"pinhole": 0, "opencv": 4, "opencv_fisheye": 6, "full_opencv": 8}
 """Coefficients that each of its camera models has; a fisheye leaves the third and fourth out."""
 
@@ -61,6 +62,10 @@ class OrefieldMethod(Method):
         self.to_world = self.scene.to_world
         config = RunConfig(steps=_STEPS) if checkpoint is None else _saved(checkpoint)
         config = overridden(config, config_overrides or {})
+        if config.steps < 1:
+            raise ConfigError(
+                f"budgets are iterations here: steps is {config.steps}, not 1 or more"
+            )
         config, _ = resolve_preset(fit_to_budget(config, self.scene.facts), self.scene.facts)
         self.trainer = Trainer(self.scene, config)
         if checkpoint is not None:
@@ -133,10 +138,6 @@ class OrefieldMethod(Method):
             (folder / _STEP).write_text(str(self.trainer.step))
         finally:
             lock.release()
-
-
-_STEP = "step.txt"
-"""Steps so far, beside a checkpoint: rendering reads nothing else that says so."""
 
 
 def scene_of_dataset(dataset: Dataset) -> Scene:
