@@ -12,6 +12,7 @@ import torch
 
 from orefield.cameras import project
 from orefield.cameras.file_units import pose_to_files
+from orefield.cameras.paths import look_at
 from orefield.config import RunConfig
 from orefield.runs.watching import FilmFolder
 from orefield.scenes import Scene
@@ -74,6 +75,15 @@ def on_screen(viewer: Viewer, point: np.ndarray) -> tuple[float, float]:
 
 def test_a_corner_of_the_crop_box_is_dragged(viewer_and_page: tuple[Viewer, Watched]) -> None:
     viewer, page = viewer_and_page
+    (client,) = viewer.clients.pages.values()
+    place, target, up = torch.tensor([[0.4, -1.2, 0.9], [0.3, 0.3, 0.3], [0, 0, 1]]).double()
+    viewer.path.post(lambda: client.move_to(look_at(place, target, up), 60.0))
+
+    def there() -> bool:
+        eye = client.visitor.eye
+        return eye is not None and torch.allclose(eye.pose[:, 3], place)
+
+    until(there)
     whole = page.settled()
     page.page.get_by_label("crop box").check()
     until(lambda: viewer.loop.corners is not None)
