@@ -47,7 +47,7 @@ class Mesh:
 
 def lattice_bytes(resolution: int) -> int:
     """Memory that a mesh of that resolution takes, about: its lattice, and marching cubes' own."""
-    return 4 * (resolution + 1) ** 3 + 600 * 6 * resolution**2
+    return 4 * (resolution + 1) ** 3 + 900 * 6 * resolution**2
 
 
 def extract_mesh(
