@@ -148,6 +148,5 @@ def test_its_own_test_passes(kind: str, tmp_path: Path, without_downloads: dict[
     said = done.stdout + done.stderr
     failed = re.findall("\u2717 (.*?)\x1b", said)
     assert "Final evaluation works and matches predictions" in said, said[-3000:]
-    if done.returncode:  # it asks a server for published checkpoints, and there may be no network
+    if done.returncode:  # it asks a server for published checkpoints, of which there are none
         assert failed == ["Public checkpoint validation fails"], said[-3000:]
-        assert "URLError" in said
