@@ -20,6 +20,7 @@ from orefield.errors import ConfigError, SceneError
 from orefield.evaluation.metrics import mse_to_psnr
 from orefield.integrations.nerfbaselines_spec import METHOD_ID
 from orefield.rendering.render import render_view
+from orefield.report.settings import flat
 from orefield.runs.folder import create_run, load_run, load_trainer, save_run
 from orefield.runs.header import header_of, read_config
 from orefield.scenes import Scene, View, scene_of_views
@@ -91,7 +92,7 @@ class OrefieldMethod(Method):
             "num_iterations": self.config.steps,
             "loaded_step": self.loaded_step,
             "loaded_checkpoint": self.checkpoint,
-            "hparams": _flat(to_dict(self.config)),
+            "hparams": flat(to_dict(self.config)),
         }
 
     def train_iteration(self, step: int) -> dict[str, float]:
@@ -200,13 +201,3 @@ def overridden(config: RunConfig, overrides: Mapping[str, Any]) -> RunConfig:
 
 def _saved(checkpoint: str) -> RunConfig:
     return read_config(Path(checkpoint)).config
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat

@@ -167,14 +167,13 @@ class _Mined(torch.autograd.Function):
     def forward(ctx: Any, call: _Call, *tensors: Tensor) -> Any:
         with call.autocast():
             outputs = call.module(*tensors[: call.inputs])
-        parts = _as_tuple(outputs)
-        for output in parts:
-            if output.dim() == 0 or len(output) != call.samples:
-                raise OrefieldError(
-                    f"mine: outputs must have one row per sample ({call.samples}), "
-                    f"got shape {tuple(output.shape)}"
-                )
-        with call.autocast():
+            parts = _as_tuple(outputs)
+            for output in parts:
+                if output.dim() == 0 or len(output) != call.samples:
+                    raise OrefieldError(
+                        f"mine: outputs must have one row per sample ({call.samples}), "
+                        f"got shape {tuple(output.shape)}"
+                    )
             check_outputs(call.module, tensors[: call.inputs], parts, call.eps)
         ctx.call = call
         ctx.set_materialize_grads(False)
